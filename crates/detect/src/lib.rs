@@ -1,0 +1,6 @@
+//! Is something wrong, with what, since when?
+#![deny(missing_docs)]
+
+pub mod vector;
+
+pub use vector::Vector;

@@ -1,0 +1,6 @@
+//! What happened?
+#![deny(missing_docs)]
+
+pub mod case;
+
+pub use case::Case;

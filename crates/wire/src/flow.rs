@@ -1,0 +1,337 @@
+//! The record that every traffic input becomes, and the batch that carries many of them.
+//!
+//! One fixed-size record serves packets and exported flows alike. What only few records have (a DNS question, an HTTP
+//! request, the packet inside a tunnel) lies in side lists of the same [`Batch`], and the record holds the index.
+
+use std::net::Ipv6Addr;
+
+use crate::fault::Faults;
+
+/// One direction of traffic between two addresses, as one exporter or capture saw it. A packet is a flow of one.
+///
+/// IPv4 addresses are IPv4-mapped (`::ffff:a.b.c.d`, RFC 4291 section 2.5.5.2), so that both families take one path;
+/// a real IPv6 packet with such an address is refused as [`Reason::MappedAddress`](crate::Reason::MappedAddress).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flow {
+    /// Source address as the packet says it: it may be forged.
+    pub src: Ipv6Addr,
+    /// Destination address.
+    pub dst: Ipv6Addr,
+    /// First packet, nanoseconds since the Unix epoch.
+    pub first_ns: u64,
+    /// Last packet, nanoseconds since the Unix epoch; equal to `first_ns` for a packet.
+    pub last_ns: u64,
+    /// Packets observed, before sampling is applied (RFC 7011 packetDeltaCount).
+    pub packets: u64,
+    /// Bytes observed, IP headers included, before sampling is applied (octetDeltaCount). From the length field of
+    /// the IP header, not from what was captured.
+    pub bytes: u64,
+    /// One of how many packets was observed: multiply `packets` and `bytes` by this, once.
+    pub sampling: u32,
+    /// Index into the list of the batch that [`Flow::hint`] or `protocol` names, or [`Flow::NO_DETAIL`].
+    pub detail: u32,
+    /// Identification of the fragment train (IPv4 identification or IPv6 fragment header), 0 where not fragmented.
+    pub fragment_id: u32,
+    /// Transport source port; 0 where there is none or it was not captured.
+    pub src_port: u16,
+    /// Transport destination port; 0 where there is none or it was not captured.
+    pub dst_port: u16,
+    /// TCP window as sent, not scaled.
+    pub tcp_window: u16,
+    /// Bytes of transport payload of one packet, by the length fields; 65,535 at most.
+    pub payload: u16,
+    /// Outermost VLAN id, 0 for none.
+    pub vlan: u16,
+    /// IP protocol number after IPv6 extension headers.
+    pub protocol: u8,
+    /// TCP flags, FIN in bit 0 to CWR in bit 7.
+    pub tcp_flags: u8,
+    /// Which TCP options were present: the `OPT_` bits.
+    pub tcp_options: u8,
+    /// Time to live or hop limit as received, 0 where not known.
+    pub ttl: u8,
+    /// Type of service or traffic class.
+    pub tos: u8,
+    /// ICMP or ICMPv6 type.
+    pub icmp_type: u8,
+    /// ICMP or ICMPv6 code.
+    pub icmp_code: u8,
+    /// Place in a fragment train.
+    pub fragment: Fragment,
+    /// What the payload's first bytes look like.
+    pub hint: Hint,
+    /// Which fields the input had: the `HAS_` bits.
+    pub has: u8,
+}
+
+impl Flow {
+    /// `detail` of a record without one.
+    pub const NO_DETAIL: u32 = u32::MAX;
+
+    /// `has`: a transport header was there (ports, or ICMP type and code).
+    pub const HAS_TRANSPORT: u8 = 1;
+    /// `has`: `ttl` is known.
+    pub const HAS_TTL: u8 = 2;
+    /// `has`: TCP flags are known.
+    pub const HAS_TCP_FLAGS: u8 = 4;
+    /// `has`: TCP window and options are known (packets; not in most exports).
+    pub const HAS_TCP_HEADER: u8 = 8;
+    /// `has`: some payload was captured, so that [`Hint::None`] means "looked, nothing known".
+    pub const HAS_PAYLOAD: u8 = 16;
+    /// `has`: the packet carries IPv6 hop-by-hop or destination options, or IPv4 options.
+    pub const HAS_IP_OPTIONS: u8 = 32;
+    /// `has`: the record is a single packet, not an aggregate.
+    pub const IS_PACKET: u8 = 64;
+
+    /// `tcp_options`: maximum segment size.
+    pub const OPT_MSS: u8 = 1;
+    /// `tcp_options`: window scale.
+    pub const OPT_WINDOW_SCALE: u8 = 2;
+    /// `tcp_options`: selective acknowledgement permitted or a SACK block.
+    pub const OPT_SACK: u8 = 4;
+    /// `tcp_options`: timestamps.
+    pub const OPT_TIMESTAMPS: u8 = 8;
+    /// `tcp_options`: any other.
+    pub const OPT_OTHER: u8 = 16;
+
+    /// TCP flag bits.
+    pub const FIN: u8 = 0x01;
+    /// SYN.
+    pub const SYN: u8 = 0x02;
+    /// RST.
+    pub const RST: u8 = 0x04;
+    /// PSH.
+    pub const PSH: u8 = 0x08;
+    /// ACK.
+    pub const ACK: u8 = 0x10;
+    /// URG.
+    pub const URG: u8 = 0x20;
+
+    /// A record with everything zero or absent, to be filled.
+    pub const EMPTY: Flow = Flow {
+        src: Ipv6Addr::UNSPECIFIED,
+        dst: Ipv6Addr::UNSPECIFIED,
+        first_ns: 0,
+        last_ns: 0,
+        packets: 0,
+        bytes: 0,
+        sampling: 1,
+        detail: Flow::NO_DETAIL,
+        fragment_id: 0,
+        src_port: 0,
+        dst_port: 0,
+        tcp_window: 0,
+        payload: 0,
+        vlan: 0,
+        protocol: 0,
+        tcp_flags: 0,
+        tcp_options: 0,
+        ttl: 0,
+        tos: 0,
+        icmp_type: 0,
+        icmp_code: 0,
+        fragment: Fragment::None,
+        hint: Hint::None,
+        has: 0,
+    };
+
+    /// Packets that this record stands for, sampling applied.
+    #[inline]
+    pub fn scaled_packets(&self) -> u64 {
+        self.packets.saturating_mul(u64::from(self.sampling))
+    }
+
+    /// Bytes that this record stands for, sampling applied.
+    #[inline]
+    pub fn scaled_bytes(&self) -> u64 {
+        self.bytes.saturating_mul(u64::from(self.sampling))
+    }
+
+    /// Whether the addresses are IPv6 (not IPv4-mapped).
+    #[inline]
+    pub fn is_ipv6(&self) -> bool {
+        (self.dst.to_bits() >> 32) != 0xffff
+    }
+}
+
+/// Place of a packet in a fragment train (RFC 791 section 3.2, RFC 8200 section 4.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Fragment {
+    /// Not a fragment.
+    None,
+    /// The first fragment: it has the transport header.
+    First,
+    /// A later fragment: no ports; it belongs to the first one with the same addresses, protocol and id.
+    Later,
+}
+
+/// What a payload's first bytes say it is. Only what names an attack vector is told apart; an answer and a question
+/// are different hints, since reflection is made of answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+#[expect(missing_docs, reason = "the names are the protocols' own")]
+pub enum Hint {
+    None,
+    /// A DNS message with QR=0; `detail` indexes [`Batch::dns`].
+    DnsQuery,
+    /// A DNS message with QR=1; `detail` indexes [`Batch::dns`].
+    DnsAnswer,
+    /// NTP modes 1 to 5.
+    Ntp,
+    /// NTP mode 6 (control), response bit set.
+    NtpControlAnswer,
+    /// NTP mode 7 (private, monlist among them), response bit set.
+    NtpPrivateAnswer,
+    /// NTP mode 6 or 7 request.
+    NtpControlRequest,
+    SsdpAnswer,
+    SsdpRequest,
+    MemcachedAnswer,
+    MemcachedRequest,
+    CldapAnswer,
+    CldapRequest,
+    SnmpAnswer,
+    SnmpRequest,
+    Chargen,
+    /// WS-Discovery SOAP over UDP.
+    Wsd,
+    /// Apple Remote Management.
+    Arms,
+    Coap,
+    NetbiosAnswer,
+    RpcbindAnswer,
+    TftpData,
+    UbiquitiDiscovery,
+    DhcpDiscover,
+    Bacnet,
+    Isakmp,
+    Slp,
+    RdpUdp,
+    Mssql,
+    Rip,
+    Sip,
+    Stun,
+    OpenVpn,
+    L2tp,
+    BitTorrent,
+    /// Valve A2S query (`ff ff ff ff 54 "Source Engine Query"`).
+    SourceQuery,
+    /// Valve or Quake answer (`ff ff ff ff` and another letter).
+    GameAnswer,
+    QuicInitial,
+    QuicShort,
+    Rtp,
+    Dtls,
+    WireGuard,
+    Http2,
+    /// An HTTP/1 request head; `detail` indexes [`Batch::http`].
+    HttpRequest,
+    /// An HTTP/1 response head; `detail` indexes [`Batch::http`] (status only).
+    HttpResponse,
+    /// A TLS ClientHello record.
+    TlsClientHello,
+    /// Another TLS record.
+    Tls,
+    Ssh,
+    /// An SSDP, mDNS or other answer to a multicast question is not told apart here: ports say it.
+    Mdns,
+}
+
+/// What a DNS message says of itself (RFC 1035 section 4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dns {
+    /// Where the first question's name lies in [`Batch::names`], in lower case text form; start.
+    pub name_start: u32,
+    /// Its length in bytes, 0 where there is none.
+    pub name_len: u16,
+    /// Length of its first label, which random-prefix attacks vary.
+    pub first_label_len: u8,
+    /// Response code; 3 is NXDOMAIN.
+    pub rcode: u8,
+    /// Type of the first question (1 A, 16 TXT, 255 ANY ...).
+    pub qtype: u16,
+    /// Answer records, as the header says.
+    pub answers: u16,
+    /// Message size in bytes.
+    pub size: u16,
+}
+
+/// What an HTTP/1 head says of itself, in hashes: counting distinct ones is all that detection needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Http {
+    /// Hash of the request target up to `?`; 0 for a response.
+    pub path_hash: u64,
+    /// Hash of the whole request target; 0 for a response.
+    pub target_hash: u64,
+    /// Hash of the User-Agent value, 0 where none was captured.
+    pub agent_hash: u64,
+    /// First letter of the method (`G`, `P`, `H` ...); 0 for a response.
+    pub method: u8,
+    /// Whether the request target has a query.
+    pub has_query: bool,
+    /// Whether the empty line that ends the head is in this packet.
+    pub head_complete: bool,
+    /// Content-Length of the head, 0 where absent or not captured.
+    pub content_length: u32,
+    /// Status of a response, 0 for a request.
+    pub status: u16,
+}
+
+/// The packet inside a tunnel (GRE, IP in IP, VXLAN). The outer packet is the one that is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Inner {
+    /// Inner source.
+    pub src: Ipv6Addr,
+    /// Inner destination.
+    pub dst: Ipv6Addr,
+    /// Inner length by its IP header.
+    pub bytes: u32,
+    /// Inner source port, 0 for none.
+    pub src_port: u16,
+    /// Inner destination port, 0 for none.
+    pub dst_port: u16,
+    /// Inner IP protocol.
+    pub protocol: u8,
+    /// Inner TCP flags.
+    pub tcp_flags: u8,
+}
+
+/// Many records, the details that some of them have, and the faults of the bytes that became none.
+///
+/// The caller owns it and calls [`Batch::clear`] between uses: its lists keep their memory.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// The records, in input order.
+    pub flows: Vec<Flow>,
+    /// Details of records whose hint is a DNS one.
+    pub dns: Vec<Dns>,
+    /// The names of `dns`, one after the other.
+    pub names: Vec<u8>,
+    /// Details of records whose hint is an HTTP one.
+    pub http: Vec<Http>,
+    /// Packets inside tunnels; the record's protocol (4, 41, 47) or port (4789) says that `detail` points here.
+    pub inner: Vec<Inner>,
+    /// What was wrong, counted by reason.
+    pub faults: Faults,
+}
+
+impl Batch {
+    /// Records after which a decoder stops filling and gives the batch back.
+    pub const FULL: usize = 4096;
+
+    /// Empties all lists and keeps their memory.
+    pub fn clear(&mut self) {
+        self.flows.clear();
+        self.dns.clear();
+        self.names.clear();
+        self.http.clear();
+        self.inner.clear();
+        self.faults.clear();
+    }
+
+    /// Whether a decoder should stop and give this batch back.
+    pub fn is_full(&self) -> bool {
+        self.flows.len() >= Batch::FULL
+    }
+}

@@ -1,0 +1,1 @@
+//! One captured packet, from its link layer to the first bytes of its payload.

@@ -1,0 +1,1 @@
+//! The first bytes of a payload that tell protocols apart.

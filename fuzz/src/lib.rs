@@ -1,0 +1,1 @@
+//! Placeholder text, replaced before the first commit.
