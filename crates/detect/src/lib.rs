@@ -1,6 +1,25 @@
 //! Is something wrong, with what, since when?
+//!
+//! Records are counted once into a [`Tally`] of bounded size, and the tally is judged as often as one likes. Nothing here
+//! knows a clock, a file or a thread: time is the time of the records.
+//!
+//! - [`vector`]: the names of attack vectors, and the candidate vector of a single record.
+//! - [`conversation`]: who exchanged what with whom.
+//! - [`lane`]: what reached each target, by vector and second.
+//! - [`tally`]: both, filled from batches of records.
+//! - [`exchange`]: did the target ask for it?
+//! - [`requests`]: attacks over completed connections.
+//! - [`judge`]: from counts to attacks.
 #![deny(missing_docs)]
 
+pub mod conversation;
+pub mod exchange;
+pub mod judge;
+pub mod lane;
+pub mod requests;
+pub mod tally;
 pub mod vector;
 
-pub use vector::Vector;
+pub use judge::{Attack, Findings, Options, Part, Scan, Sender, judge};
+pub use tally::Tally;
+pub use vector::{Mechanism, Transport, Vector};

@@ -272,6 +272,8 @@ pub struct Http {
     pub has_query: bool,
     /// Whether the empty line that ends the head is in this packet.
     pub head_complete: bool,
+    /// Whether this packet's payload was captured whole; where not, `head_complete` says nothing.
+    pub whole: bool,
     /// Content-Length of the head, 0 where absent or not captured.
     pub content_length: u32,
     /// Status of a response, 0 for a request.

@@ -1,0 +1,1129 @@
+//! From counts to attacks: which targets got more than they asked for, of what, since when.
+//!
+//! The order of work, for every destination that got enough of anything:
+//!
+//! 1. Its conversations are gathered, and each strand is asked for or not ([`Exchange`]).
+//! 2. What was not asked for is summed by vector and held against that vector's [`Bar`]: packets in the strongest second,
+//!    ten seconds and minute, and how many senders. Some shapes that reach a bar are still ordinary (a scan, a stream of
+//!    which only one side was captured, a resolver's answers): [`ordinary`] names them.
+//! 3. Requests over completed connections are judged by what they say ([`crate::requests`]).
+//! 4. What passes becomes an [`Attack`] on one host; many quiet hosts of one prefix together become one on the prefix.
+//!
+//! Everything here is a function of the tally, so the same tally gives the same attacks.
+
+use std::net::Ipv6Addr;
+
+use atlas::Prefix;
+
+use crate::conversation::{Strand, distinct_of_bins};
+use crate::exchange::{Exchange, ICMP_ERRORS};
+use crate::lane::{Cell, Lane, Look};
+use crate::requests;
+use crate::tally::Tally;
+use crate::vector::{Transport, Vector};
+
+/// What the user wants judged.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Only targets in these prefixes; all targets where empty.
+    pub networks: Vec<Prefix>,
+}
+
+/// An attack on a target.
+#[derive(Clone, Debug)]
+pub struct Attack {
+    /// One host, or the prefix of a carpet bombing.
+    pub target: Prefix,
+    /// The hosts attacked, in address order.
+    pub hosts: Vec<Ipv6Addr>,
+    /// First attack packet, nanoseconds since the Unix epoch.
+    pub start_ns: u64,
+    /// Last attack packet.
+    pub end_ns: u64,
+    /// Still running at the end of the input.
+    pub ongoing: bool,
+    /// Longest pause inside the attack, in seconds.
+    pub longest_pause_s: u32,
+    /// Its vectors, most packets first.
+    pub parts: Vec<Part>,
+    /// Whether packets that the target sent were seen at all.
+    pub target_speaks: bool,
+    /// One in 2^level of the conversations was kept: above 0, senders are a sample.
+    pub level: u32,
+}
+
+/// One vector of an attack.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// Which.
+    pub vector: Vector,
+    /// Attack packets.
+    pub packets: u64,
+    /// Attack bytes.
+    pub bytes: u64,
+    /// Requests, for vectors made of requests.
+    pub requests: Option<u64>,
+    /// First packet.
+    pub first_ns: u64,
+    /// Last packet.
+    pub last_ns: u64,
+    /// Attack packets by second.
+    pub cells: Vec<Cell>,
+    /// Who sent them, in address order (a sample where [`Attack::level`] is above 0).
+    pub senders: Vec<Sender>,
+    /// How its packets look.
+    pub look: Look,
+    /// Companion packets that belong to it: RSTs of reflectors, ICMP errors, later fragments.
+    pub companions: u64,
+    /// What was seen that names it and makes it an attack, in words.
+    pub why: String,
+}
+
+/// A source address of attack packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Sender {
+    /// The address that the packets say they are from.
+    pub address: Ipv6Addr,
+    /// Attack packets from it.
+    pub packets: u64,
+    /// Attack bytes from it.
+    pub bytes: u64,
+    /// First attack packet.
+    pub first_ns: u64,
+    /// Last attack packet.
+    pub last_ns: u64,
+    /// Smallest TTL, 255 where none is known.
+    pub ttl_min: u8,
+    /// Largest TTL, 0 where none is known.
+    pub ttl_max: u8,
+    /// TTL of its first packet, 0 where not known.
+    pub ttl_first: u8,
+    /// It completed a handshake with the target: it receives what is sent to that address, so it is not forged.
+    pub completed: bool,
+    /// It answered the target's SYN-ACK with RST: the host at this address knows nothing of the packets sent in its name.
+    pub denied: bool,
+}
+
+/// Traffic that is notable and no attack: one source that tries many hosts or ports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scan {
+    /// Who.
+    pub source: Ipv6Addr,
+    /// Hosts tried.
+    pub hosts: u64,
+    /// Probes.
+    pub packets: u64,
+    /// First probe.
+    pub first_ns: u64,
+    /// Last probe.
+    pub last_ns: u64,
+    /// Many ports of few hosts, rather than many hosts.
+    pub vertical: bool,
+}
+
+/// What a tally shows.
+#[derive(Clone, Debug, Default)]
+pub struct Findings {
+    /// Attacks, most packets first, ties by target.
+    pub attacks: Vec<Attack>,
+    /// Scans, most packets first, ties by source.
+    pub scans: Vec<Scan>,
+}
+
+/// How much unasked-for traffic makes an attack: packets in the strongest second, ten seconds, or minute. Any one suffices.
+struct Bar {
+    peaks: [u64; 3],
+    /// With fewer senders than this, `few_senders_peak` packets in one second are needed instead.
+    senders: u64,
+    few_senders_peak: u64,
+}
+
+/// The bars, with their reasons.
+fn bar(vector: Vector) -> Bar {
+    use Vector as V;
+    let (peaks, senders, few_senders_peak) = match vector {
+        // Half-open connections have no harmless cause at these rates; hping and friends send hundreds to millions a second.
+        V::SynFlood | V::XmasFlood | V::NullFlood => ([50, 150, 400], 1, 50),
+        // Answers that nobody asked for: a mistake sends a few, a reflector many, and reflection uses many reflectors.
+        V::SynackReflection | V::MiddleboxReflection => ([50, 150, 400], 10, 1_000),
+        // Segments outside any connection come after a reboot or a routing change too, but not for long.
+        V::AckFlood | V::PshAckFlood | V::RstFlood | V::FinFlood => ([200, 600, 2_000], 20, 1_000),
+        V::IpFragment => ([100, 300, 1_000], 3, 1_000),
+        // Monitoring pings once a second from a handful of places.
+        V::IcmpFlood => ([100, 500, 1_500], 1, 100),
+        v if v.is_reflection() => ([50, 150, 400], 10, 300),
+        // UDP has no handshake to judge by, so more of it is needed.
+        _ => ([500, 2_000, 6_000], 20, 1_000),
+    };
+    Bar { peaks, senders, few_senders_peak }
+}
+
+/// Packets of anything that a destination must get before it is looked at.
+const LOOK_AT: u64 = 50;
+/// Hosts of one prefix that must be attacked together to speak of the prefix (SCIENCE: at least 16 destinations).
+const CARPET_HOSTS: usize = 16;
+/// Packets in the strongest second from a single stream of which only one side was captured, beyond which it is an attack
+/// whatever it is: no ordinary application sends so fast without any answer.
+const STREAM_PEAK: u64 = 50_000;
+/// Hosts that a source must try before it is called a scanner, and how many packets it may send to each.
+const SCAN_HOSTS: u32 = 20;
+const SCAN_PACKETS_PER_HOST: u64 = 4;
+/// Scans that are named.
+const MAX_SCANS: usize = 1_000;
+
+/// Judges a tally.
+pub fn judge(tally: &Tally, options: &Options) -> Findings {
+    let mut scans = horizontal_scans(tally);
+    let scanners: Vec<Ipv6Addr> = {
+        let mut all: Vec<_> = scans.iter().map(|scan| scan.source).collect();
+        all.sort_unstable();
+        all
+    };
+    let candidates = candidates(tally, options);
+    let members = members(tally, &candidates);
+    let lanes = lanes_by_target(tally, &candidates);
+    let mut cases: Vec<Case> = Vec::new();
+    for (target, &address) in candidates.iter().enumerate() {
+        let conversations = slice_of(&members, target as u32);
+        let case = examine(tally, address, conversations, &lanes[target], &scanners, &mut scans);
+        cases.push(case);
+    }
+    let mut attacks = carpets(tally, &mut cases);
+    attacks.extend(cases.into_iter().filter_map(|case| case.host_attack(tally)));
+    attacks.sort_by(|a, b| b.packets().cmp(&a.packets()).then(a.target.cmp(&b.target)));
+    scans.sort_by(|a, b| b.packets.cmp(&a.packets).then(a.source.cmp(&b.source)));
+    Findings { attacks, scans }
+}
+
+impl Attack {
+    /// Attack packets of all vectors.
+    pub fn packets(&self) -> u64 {
+        self.parts.iter().map(|part| part.packets).sum()
+    }
+
+    /// Attack bytes of all vectors.
+    pub fn bytes(&self) -> u64 {
+        self.parts.iter().map(|part| part.bytes).sum()
+    }
+}
+
+/// What one vector did to one host, before it is known whether that is an attack.
+#[derive(Clone, Debug)]
+struct Suspicion {
+    vector: Vector,
+    /// Unasked-for packets and bytes of the kept conversations.
+    packets: u64,
+    bytes: u64,
+    /// All packets of the vector in the kept conversations.
+    kept: u64,
+    senders: Vec<Sender>,
+    /// Senders whose SYNs carry a real stack's options, and that tried only a few times.
+    ordinary_stacks: u64,
+    /// Senders that went to very many ports, a few packets each.
+    port_scanners: Vec<Ipv6Addr>,
+    /// Senders whose packets have few port pairs: streams.
+    streams: u64,
+    /// ICMP types seen.
+    icmp_types: u64,
+}
+
+/// One host and all that is suspected of it.
+struct Case {
+    address: Ipv6Addr,
+    speaks: bool,
+    outgoing_unreachable: u64,
+    suspicions: Vec<Suspicion>,
+    /// The lanes of the host by vector: totals and seconds.
+    lanes: Vec<(Vector, u64, u64, Vec<Cell>, Option<Look>)>,
+    requests: Option<requests::Suspect>,
+    parts: Vec<Part>,
+}
+
+/// Destinations that got enough to be looked at, in address order: alone, or as one of many in a prefix.
+fn candidates(tally: &Tally, options: &Options) -> Vec<Ipv6Addr> {
+    let in_networks = |address: Ipv6Addr| {
+        options.networks.is_empty() || options.networks.iter().any(|network| contains(network, address))
+    };
+    let mut alone: Vec<Ipv6Addr> = tally
+        .lanes()
+        .iter()
+        .filter(|lane| lane.packets >= LOOK_AT && is_host(lane.dst) && in_networks(lane.dst))
+        .map(|lane| lane.dst)
+        .collect();
+    // Prefixes: sum the quiet lanes by prefix and vector, and take those with many hosts and enough packets.
+    let mut quiet: Vec<(Prefix, Vector, u64, Ipv6Addr)> = tally
+        .lanes()
+        .iter()
+        .filter(|lane| is_host(lane.dst) && in_networks(lane.dst))
+        .map(|lane| (block_of(lane.dst), lane.vector, lane.packets, lane.dst))
+        .collect();
+    quiet.sort_unstable_by_key(|(prefix, vector, _, dst)| (*prefix, *vector, *dst));
+    for group in quiet.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
+        let packets: u64 = group.iter().map(|(_, _, packets, _)| packets).sum();
+        if group.len() >= CARPET_HOSTS && packets >= 3 * group.len() as u64 && packets >= 4 * LOOK_AT {
+            alone.extend(group.iter().map(|(.., dst)| *dst));
+        }
+    }
+    alone.sort_unstable();
+    alone.dedup();
+    alone
+}
+
+/// The block in which hosts are looked at together: a /24 of IPv4, a /64 of IPv6.
+fn block_of(address: Ipv6Addr) -> Prefix {
+    let len = if address.to_ipv4_mapped().is_some() { 96 + 24 } else { 64 };
+    prefix_of(address, len)
+}
+
+fn prefix_of(address: Ipv6Addr, len: u8) -> Prefix {
+    let mask = if len == 0 { 0 } else { u128::MAX << (128 - u32::from(len)) };
+    Prefix { base: Ipv6Addr::from_bits(address.to_bits() & mask), len }
+}
+
+fn contains(prefix: &Prefix, address: Ipv6Addr) -> bool {
+    prefix_of(address, prefix.len).base == prefix.base
+}
+
+/// Whether an address can be one host's: groups and broadcasts are heard by many and attacked by nobody.
+fn is_host(address: Ipv6Addr) -> bool {
+    match address.to_ipv4_mapped() {
+        Some(v4) => {
+            let private_broadcast = v4.octets()[3] == 255 && (v4.is_private() || v4.is_link_local());
+            !(v4.is_multicast() || v4.is_broadcast() || v4.is_unspecified() || private_broadcast)
+        }
+        None => !(address.is_multicast() || address.is_unspecified()),
+    }
+}
+
+/// Conversations of each candidate: (candidate, conversation), sorted.
+fn members(tally: &Tally, candidates: &[Ipv6Addr]) -> Vec<(u32, u32)> {
+    let conversations = tally.conversations();
+    let mut members = Vec::new();
+    let mut last = (Ipv6Addr::UNSPECIFIED, None);
+    for index in 0..conversations.len() {
+        let conversation = conversations.get(index);
+        if conversation.low == conversation.high {
+            continue; // a host that talks to itself is no victim of anyone
+        }
+        for end in [conversation.low, conversation.high] {
+            // During a flood one end is nearly always the same host.
+            if last.0 != end {
+                let found = candidates.binary_search(&end).ok();
+                if found.is_some() {
+                    last = (end, found);
+                }
+                if let Some(target) = found {
+                    members.push((target as u32, index as u32));
+                }
+            } else if let Some(target) = last.1 {
+                members.push((target as u32, index as u32));
+            }
+        }
+    }
+    members.sort_unstable();
+    members
+}
+
+fn slice_of(members: &[(u32, u32)], target: u32) -> &[(u32, u32)] {
+    let from = members.partition_point(|(t, _)| *t < target);
+    let to = members.partition_point(|(t, _)| *t <= target);
+    &members[from..to]
+}
+
+fn lanes_by_target<'a>(tally: &'a Tally, candidates: &[Ipv6Addr]) -> Vec<Vec<&'a Lane>> {
+    let mut lanes = vec![Vec::new(); candidates.len()];
+    for lane in tally.lanes().iter() {
+        if let Ok(target) = candidates.binary_search(&lane.dst) {
+            lanes[target].push(lane);
+        }
+    }
+    for lanes in &mut lanes {
+        lanes.sort_unstable_by_key(|lane| lane.vector);
+    }
+    lanes
+}
+
+/// Goes through the conversations of one host and sums what it did not ask for.
+fn examine(
+    tally: &Tally,
+    address: Ipv6Addr,
+    members: &[(u32, u32)],
+    lanes: &[&Lane],
+    scanners: &[Ipv6Addr],
+    scans: &mut Vec<Scan>,
+) -> Case {
+    let conversations = tally.conversations();
+    let mut suspicions: Vec<Suspicion> = Vec::new();
+    let mut by_vector = vec![usize::MAX; Vector::ALL.len()];
+    let (mut speaks, mut outgoing_unreachable) = (false, 0);
+    for &(_, index) in members {
+        let index = index as usize;
+        let conversation = conversations.get(index);
+        let target_is_low = conversation.low == address;
+        let peer = if target_is_low { conversation.high } else { conversation.low };
+        let exchange = Exchange::of(conversations.strands(index), target_is_low);
+        speaks |= exchange.outgoing.packets > 0;
+        if exchange.outgoing.icmp_types & (1 << 3 | 1 << 1) != 0 {
+            outgoing_unreachable += exchange.outgoing.icmp;
+        }
+        let scanner = scanners.binary_search(&peer).is_ok();
+        let incoming = conversations.strands(index).filter(|strand| strand.forward != target_is_low);
+        for strand in incoming {
+            let slot = &mut by_vector[strand.vector as usize];
+            if *slot == usize::MAX {
+                *slot = suspicions.len();
+                suspicions.push(Suspicion::new(strand.vector));
+            }
+            suspicions[*slot].add(peer, strand, &exchange, scanner);
+        }
+    }
+    for suspicion in &mut suspicions {
+        suspicion.senders.sort_unstable();
+        if !suspicion.is_port_scan() {
+            continue;
+        }
+        for &source in &suspicion.port_scanners {
+            if let Ok(at) = suspicion.senders.binary_search_by_key(&source, |sender| sender.address) {
+                let sender = suspicion.senders[at];
+                note_vertical_scan(scans, &sender);
+            }
+        }
+    }
+    let requests = requests::examine(tally, address, members);
+    Case {
+        address,
+        speaks,
+        outgoing_unreachable,
+        suspicions,
+        lanes: lanes
+            .iter()
+            .map(|lane| (lane.vector, lane.packets, lane.bytes, lane.cells(), tally.lanes().look(lane).cloned()))
+            .collect(),
+        requests,
+        parts: Vec::new(),
+    }
+}
+
+fn note_vertical_scan(scans: &mut Vec<Scan>, sender: &Sender) {
+    if let Some(scan) = scans.iter_mut().find(|scan| scan.source == sender.address) {
+        if scan.vertical {
+            scan.hosts += 1;
+            scan.packets += sender.packets;
+            scan.first_ns = scan.first_ns.min(sender.first_ns);
+            scan.last_ns = scan.last_ns.max(sender.last_ns);
+        }
+    } else if scans.len() < MAX_SCANS {
+        scans.push(Scan {
+            source: sender.address,
+            hosts: 1,
+            packets: sender.packets,
+            first_ns: sender.first_ns,
+            last_ns: sender.last_ns,
+            vertical: true,
+        });
+    }
+}
+
+impl Suspicion {
+    /// A few sources that go through the ports: they look for something, they do not flood.
+    fn is_port_scan(&self) -> bool {
+        (1..=4).contains(&self.senders.len()) && self.port_scanners.len() * 2 >= self.senders.len()
+    }
+
+    fn new(vector: Vector) -> Suspicion {
+        Suspicion {
+            vector,
+            packets: 0,
+            bytes: 0,
+            kept: 0,
+            senders: Vec::new(),
+            ordinary_stacks: 0,
+            port_scanners: Vec::new(),
+            streams: 0,
+            icmp_types: 0,
+        }
+    }
+
+    fn add(&mut self, peer: Ipv6Addr, strand: &Strand, exchange: &Exchange, scanner: bool) {
+        self.kept += strand.packets;
+        if exchange.asked_for(strand.vector) || scanner {
+            return;
+        }
+        if strand.vector == Vector::SynFlood {
+            // Real clients of a dead service try a few times with their stack's options.
+            if strand.saw & (Strand::SAW_STACK_OPTIONS | Strand::SAW_BARE_SYN) == Strand::SAW_STACK_OPTIONS {
+                self.ordinary_stacks += 1;
+            }
+            // One source, very many ports, hardly more packets than ports there are: it scans.
+            let many_ports = distinct_of_bins(&[strand.dst_ports]).is_none_or(|ports| ports > 40.0);
+            if many_ports && strand.packets < 2 * 65_536 && strand.packets >= 40 {
+                self.port_scanners.push(peer);
+            }
+        }
+        let pairs = distinct_of_bins(&[strand.src_ports]).unwrap_or(f64::INFINITY)
+            * distinct_of_bins(&[strand.dst_ports]).unwrap_or(f64::INFINITY);
+        if pairs <= 4.5 && strand.packets >= 20 {
+            self.streams += 1;
+        }
+        self.icmp_types |= if strand.vector == Vector::IcmpFlood { strand.dst_ports } else { 0 };
+        self.packets += strand.packets;
+        self.bytes += strand.bytes;
+        self.senders.push(sender(peer, strand, exchange));
+    }
+}
+
+/// A sender from one of its strands.
+pub(crate) fn sender(address: Ipv6Addr, strand: &Strand, exchange: &Exchange) -> Sender {
+    Sender {
+        address,
+        packets: strand.packets,
+        bytes: strand.bytes,
+        first_ns: strand.first_ns,
+        last_ns: strand.last_ns,
+        ttl_min: strand.ttl_min,
+        ttl_max: strand.ttl_max,
+        ttl_first: strand.ttl_first,
+        completed: exchange.handshake_completed(),
+        denied: exchange.denied(),
+    }
+}
+
+/// Strongest 1, 10 and 60 seconds of a series.
+fn peaks(cells: &[Cell]) -> [u64; 3] {
+    [1u32, 10, 60].map(|window| {
+        let (mut best, mut sum, mut from) = (0, 0, 0);
+        for cell in cells {
+            sum += cell.packets;
+            while cell.second - cells[from].second >= window {
+                sum -= cells[from].packets;
+                from += 1;
+            }
+            best = best.max(sum);
+        }
+        best
+    })
+}
+
+/// Keeps the share `part` of `whole` of every cell. Rounding never gives more than the cell has.
+fn scale(cells: &[Cell], part: u64, whole: u64) -> Vec<Cell> {
+    if part >= whole {
+        return cells.to_vec();
+    }
+    let share = |n: u64| (u128::from(n) * u128::from(part) / u128::from(whole.max(1))) as u64;
+    cells.iter().map(|c| Cell { second: c.second, packets: share(c.packets), bytes: share(c.bytes) }).collect()
+}
+
+/// Shapes that reach a bar and are still ordinary. Returns why, or `None`.
+fn ordinary(case: &Case, suspicion: &Suspicion, look: Option<&Look>, peaks: [u64; 3], level: u32) -> Option<&'static str> {
+    use Vector as V;
+    let senders = (suspicion.senders.len() as u64) << level;
+    let port_spread = look.map_or(0.0, |look| {
+        let seen = look.dst_ports.total().max(1) as f64;
+        distinct_of_bins(&look.dst_port_bins).unwrap_or(f64::INFINITY).min(seen) / seen
+    });
+    let same_length = look.map_or(0.0, |look| {
+        look.length.sorted().first().map_or(0, |(_, n)| *n) as f64 / look.length.total().max(1) as f64
+    });
+    let mean_bytes = suspicion.bytes as f64 / suspicion.packets.max(1) as f64;
+    match suspicion.vector {
+        V::SynFlood => {
+            if suspicion.is_port_scan() {
+                return Some("a port scan");
+            }
+            let patient = suspicion.packets <= 12 * suspicion.senders.len() as u64;
+            if suspicion.ordinary_stacks * 5 >= suspicion.senders.len() as u64 * 4 && patient && peaks[0] < 500 {
+                return Some("clients of a service that does not answer");
+            }
+        }
+        V::IcmpFlood => {
+            let errors_only = suspicion.icmp_types & !ICMP_ERRORS == 0;
+            if errors_only && case.speaks && peaks[0] < 1_000 {
+                return Some("errors about packets that the target sent");
+            }
+        }
+        v if v.is_reflection() && v.transport() == Transport::Udp => {
+            // Where the target's own questions were not captured, answers to them go to a new port each time and are
+            // small and diverse; a reflection attack hits the ports that the attacker chose.
+            let diverse_names = look.is_some_and(|look| name_share(look) < 0.3);
+            if !case.speaks && v == V::DnsAmplification && port_spread > 0.4 && mean_bytes < 700.0 && diverse_names {
+                return Some("answers to the target's own questions, of which only one side was captured");
+            }
+            // Tunnels and calls use these ports for hours of ordinary traffic.
+            let session = matches!(
+                v,
+                V::IsakmpReflection
+                    | V::OpenvpnAmplification
+                    | V::L2tpAmplification
+                    | V::StunAmplification
+                    | V::SipAmplification
+                    | V::RdpAmplification
+                    | V::SteamAmplification
+                    | V::QuakeAmplification
+                    | V::Tp240Amplification
+                    | V::PlexAmplification
+                    | V::TftpAmplification
+            );
+            let hinted = look.is_none_or(|look| look.seen == 0 || look.hinted * 2 >= look.seen);
+            if session && peaks[0] < STREAM_PEAK {
+                if senders < 10 {
+                    return Some("a tunnel or session, of which only one side was captured");
+                }
+                if !hinted && suspicion.streams * 2 >= suspicion.senders.len() as u64 {
+                    return Some("tunnels or sessions, of which only one side was captured");
+                }
+            }
+            // A few servers and a steady client port: a monitor, a time client, a media relay.
+            if senders < 10 && suspicion.streams * 2 >= suspicion.senders.len() as u64 && !case.speaks && mean_bytes < 400.0 {
+                return Some("a conversation of which only one side was captured");
+            }
+        }
+        V::UdpFlood | V::QuicFlood | V::UdpNull | V::GreFlood | V::EspFlood | V::IpProtoRandom | V::IpFragment => {
+            let streams = suspicion.streams * 2 >= suspicion.senders.len() as u64;
+            let portless = matches!(suspicion.vector, V::GreFlood | V::EspFlood | V::IpProtoRandom);
+            let refused = case.outgoing_unreachable * 10 >= suspicion.packets;
+            if refused || peaks[0] >= STREAM_PEAK {
+                return None;
+            }
+            if senders < 20 && (streams || portless) {
+                return Some("a stream of which only one side was captured");
+            }
+            if !case.speaks && streams && same_length < 0.9 {
+                return Some("streams of which only one side was captured");
+            }
+            if suspicion.vector == V::QuicFlood && !case.speaks && same_length < 0.9 {
+                return Some("QUIC clients of which only one side was captured");
+            }
+        }
+        V::DnsFlood => {
+            if !case.speaks && look.is_some_and(|look| name_share(look) < 0.5) && peaks[0] < 10_000 {
+                return Some("questions to a DNS server of which only one side was captured");
+            }
+        }
+        V::PshAckFlood | V::AckFlood => {
+            let streams = suspicion.streams * 2 >= suspicion.senders.len() as u64;
+            if !case.speaks && streams && same_length < 0.9 && peaks[0] < STREAM_PEAK {
+                return Some("connections of which only one side was captured");
+            }
+        }
+        _ => {}
+    }
+    None
+}
+
+/// Share of the commonest DNS question among the questions counted.
+fn name_share(look: &Look) -> f64 {
+    let mut total = 0;
+    let mut best = 0;
+    for &packets in look.names.values().flat_map(|names| names.values()) {
+        total += packets;
+        best = best.max(packets);
+    }
+    if total == 0 { 1.0 } else { best as f64 / total as f64 }
+}
+
+impl Case {
+    fn lane(&self, vector: Vector) -> Option<&(Vector, u64, u64, Vec<Cell>, Option<Look>)> {
+        self.lanes.iter().find(|lane| lane.0 == vector)
+    }
+
+    /// A suspicion as a part of an attack: kept packets scaled to the lane's exact total, seconds likewise.
+    fn part(&self, suspicion: &Suspicion) -> Option<Part> {
+        let (_, packets, bytes, cells, look) = self.lane(suspicion.vector)?;
+        let first_ns = suspicion.senders.iter().map(|s| s.first_ns).min()?;
+        let last_ns = suspicion.senders.iter().map(|s| s.last_ns).max()?;
+        let whole = suspicion.packets == suspicion.kept;
+        let share = |n: u64| (u128::from(n) * u128::from(suspicion.packets) / u128::from(suspicion.kept.max(1))) as u64;
+        Some(Part {
+            vector: suspicion.vector,
+            packets: if whole { *packets } else { share(*packets) },
+            bytes: if whole { *bytes } else { share(*bytes) },
+            requests: None,
+            first_ns,
+            last_ns,
+            cells: scale(cells, suspicion.packets, suspicion.kept),
+            senders: suspicion.senders.clone(),
+            look: look.clone().unwrap_or_default(),
+            companions: 0,
+            why: String::new(),
+        })
+    }
+
+    /// The attack on this host alone, if there is one.
+    fn host_attack(mut self, tally: &Tally) -> Option<Attack> {
+        let level = tally.conversations().level();
+        let mut parts = std::mem::take(&mut self.parts);
+        for suspicion in &self.suspicions {
+            if suspicion.senders.is_empty() {
+                continue;
+            }
+            let Some(mut part) = self.part(suspicion) else { continue };
+            let peaks = peaks(&part.cells);
+            let bar = bar(suspicion.vector);
+            let senders = (suspicion.senders.len() as u64) << level;
+            let reached = if senders < bar.senders {
+                peaks[0] >= bar.few_senders_peak
+            } else {
+                peaks.iter().zip(bar.peaks).any(|(&peak, bar)| peak >= bar)
+            };
+            let known = self.lane(suspicion.vector).and_then(|lane| lane.4.as_ref());
+            if !reached || ordinary(&self, suspicion, known, peaks, level).is_some() {
+                continue;
+            }
+            part.why = why(&part, &self, senders);
+            parts.push(part);
+        }
+        if let Some(part) = self.water_torture(tally, &parts) {
+            parts.retain(|p| p.vector != Vector::DnsFlood);
+            parts.push(part);
+        }
+        if let Some(suspect) = self.requests.take() {
+            parts.push(suspect.part(self.lane(Vector::HttpFlood).map(|lane| lane.3.clone()).unwrap_or_default()));
+        }
+        self.companions(&mut parts);
+        self.attack(parts, tally)
+    }
+
+    /// Joins what belongs together: the RSTs of hosts that were made to answer, ICMP errors about forged packets, later
+    /// fragments of the same senders, and the few packets of a flood that look like something else by chance.
+    fn companions(&self, parts: &mut Vec<Part>) {
+        use Vector as V;
+        let strongest_reflection =
+            parts.iter().filter(|p| p.vector.is_reflection()).max_by_key(|p| p.packets).map(|p| p.vector);
+        let strongest_udp =
+            parts.iter().filter(|p| p.vector.transport() == Transport::Udp).max_by_key(|p| p.packets).map(|p| p.vector);
+        for suspicion in &self.suspicions {
+            let to = match suspicion.vector {
+                V::RstFlood | V::AckFlood if parts.iter().any(|p| p.vector == V::SynackReflection) => {
+                    Some(V::SynackReflection)
+                }
+                V::RstFlood | V::FinFlood | V::PshAckFlood if parts.iter().any(|p| p.vector == V::MiddleboxReflection) => {
+                    Some(V::MiddleboxReflection)
+                }
+                V::IcmpFlood if suspicion.icmp_types & !ICMP_ERRORS == 0 => strongest_reflection,
+                V::IpFragment => strongest_reflection.or(strongest_udp),
+                V::UdpFlood | V::UdpNull | V::QuicFlood | V::VseFlood | V::DnsFlood => {
+                    strongest_udp.filter(|v| matches!(v, V::UdpFlood | V::QuicFlood))
+                }
+                v if v.is_reflection() && v.transport() == Transport::Udp => {
+                    strongest_udp.filter(|v| *v == V::UdpFlood)
+                }
+                _ => None,
+            };
+            let Some(to) = to.filter(|to| *to != suspicion.vector) else { continue };
+            let Some(main) = parts.iter().position(|p| p.vector == to) else { continue };
+            let whole = parts[main].packets;
+            if suspicion.senders.is_empty() || self.part(suspicion).is_none_or(|p| p.packets > whole.saturating_mul(3)) {
+                continue;
+            }
+            let fragments = suspicion.vector == V::IpFragment;
+            // Later fragments belong to the senders of first ones; the rest must be small beside the main vector.
+            let Some(part) = self.part(suspicion).filter(|p| fragments || p.packets * 2 < whole) else { continue };
+            parts.retain(|p| p.vector != suspicion.vector);
+            let main = parts.iter_mut().find(|p| p.vector == to).expect("the main vector stays");
+            main.join(part);
+        }
+    }
+
+    /// Queries for names that do not exist, each another one: aimed at an authoritative server.
+    fn water_torture(&self, tally: &Tally, parts: &[Part]) -> Option<Part> {
+        let (_, packets, bytes, cells, look) = self.lane(Vector::DnsFlood)?;
+        let look = look.as_ref()?;
+        let answers = tally.dns_answers(self.address)?;
+        let distinct = distinct_of_bins(&look.name_bins).unwrap_or(f64::INFINITY);
+        let unique = distinct >= 0.8 * (*packets as f64).min(1_000.0);
+        let denied = answers.answers > 0 && answers.nxdomain * 5 >= answers.answers * 4;
+        if !(unique && denied && peaks(cells).iter().zip([100, 500, 1_500]).any(|(&peak, bar)| peak >= bar)) {
+            return None;
+        }
+        let _ = parts;
+        let conversations = tally.conversations();
+        let mut senders = Vec::new();
+        for index in 0..conversations.len() {
+            let conversation = conversations.get(index);
+            let target_is_low = conversation.low == self.address;
+            if !target_is_low && conversation.high != self.address {
+                continue;
+            }
+            let peer = if target_is_low { conversation.high } else { conversation.low };
+            let exchange = Exchange::of(conversations.strands(index), target_is_low);
+            senders.extend(
+                conversations
+                    .strands(index)
+                    .filter(|s| s.forward != target_is_low && s.vector == Vector::DnsFlood)
+                    .map(|s| sender(peer, s, &exchange)),
+            );
+        }
+        senders.sort_unstable();
+        Some(Part {
+            vector: Vector::DnsWaterTorture,
+            packets: *packets,
+            bytes: *bytes,
+            requests: Some(*packets),
+            first_ns: senders.iter().map(|s| s.first_ns).min()?,
+            last_ns: senders.iter().map(|s| s.last_ns).max()?,
+            cells: cells.clone(),
+            senders,
+            look: look.clone(),
+            companions: 0,
+            why: format!(
+                "{} of {} answers say that the name does not exist, and hardly a question came twice",
+                answers.nxdomain, answers.answers
+            ),
+        })
+    }
+
+    fn attack(self, mut parts: Vec<Part>, tally: &Tally) -> Option<Attack> {
+        finish_parts(&mut parts);
+        let (start_ns, end_ns, longest_pause_s) = span(&parts)?;
+        Some(Attack {
+            target: prefix_of(self.address, 128),
+            hosts: vec![self.address],
+            start_ns,
+            end_ns,
+            ongoing: is_ongoing(end_ns, tally.last_ns(), longest_pause_s),
+            longest_pause_s,
+            parts,
+            target_speaks: self.speaks,
+            level: tally.conversations().level(),
+        })
+    }
+}
+
+impl Part {
+    /// Takes companion packets in.
+    fn join(&mut self, other: Part) {
+        self.companions += other.packets;
+        self.packets += other.packets;
+        self.bytes += other.bytes;
+        self.first_ns = self.first_ns.min(other.first_ns);
+        self.last_ns = self.last_ns.max(other.last_ns);
+        self.cells = sum_cells(&[&self.cells, &other.cells]);
+        self.senders = join_senders(&[&self.senders, &other.senders]);
+    }
+}
+
+/// Sums series by second.
+pub fn sum_cells(series: &[&[Cell]]) -> Vec<Cell> {
+    let mut all: Vec<Cell> = series.iter().flat_map(|cells| cells.iter().copied()).collect();
+    all.sort_unstable_by_key(|cell| cell.second);
+    all.dedup_by(|later, earlier| {
+        let same = later.second == earlier.second;
+        if same {
+            earlier.packets += later.packets;
+            earlier.bytes += later.bytes;
+        }
+        same
+    });
+    all
+}
+
+/// Joins lists of senders: one entry for each address, in address order.
+pub fn join_senders(lists: &[&[Sender]]) -> Vec<Sender> {
+    let mut all: Vec<Sender> = lists.iter().flat_map(|list| list.iter().copied()).collect();
+    all.sort_unstable();
+    all.dedup_by(|later, earlier| {
+        let same = later.address == earlier.address;
+        if same {
+            if later.first_ns < earlier.first_ns {
+                earlier.ttl_first = later.ttl_first;
+            }
+            earlier.packets += later.packets;
+            earlier.bytes += later.bytes;
+            earlier.first_ns = earlier.first_ns.min(later.first_ns);
+            earlier.last_ns = earlier.last_ns.max(later.last_ns);
+            earlier.ttl_min = earlier.ttl_min.min(later.ttl_min);
+            earlier.ttl_max = earlier.ttl_max.max(later.ttl_max);
+            earlier.completed |= later.completed;
+            earlier.denied |= later.denied;
+        }
+        same
+    });
+    all
+}
+
+/// Drops vectors that are under 5 % of both packets and bytes (SCIENCE 4.1), and sorts the rest, most packets first.
+fn finish_parts(parts: &mut Vec<Part>) {
+    let (packets, bytes) = parts.iter().fold((0, 0), |(p, b), part| (p + part.packets, b + part.bytes));
+    parts.retain(|part| part.packets * 20 >= packets || part.bytes * 20 >= bytes);
+    parts.sort_by(|a, b| b.packets.cmp(&a.packets).then(a.vector.cmp(&b.vector)));
+}
+
+/// Start, end and longest pause of an attack: from the first to the last second that has at least a fiftieth of the strongest
+/// one, so that a stray packet hours before does not count.
+fn span(parts: &[Part]) -> Option<(u64, u64, u32)> {
+    const SECOND: u64 = 1_000_000_000;
+    let series: Vec<&[Cell]> = parts.iter().map(|part| part.cells.as_slice()).collect();
+    let cells = sum_cells(&series);
+    let peak = cells.iter().map(|cell| cell.packets).max()?;
+    let active: Vec<u32> = cells.iter().filter(|c| c.packets > 0 && c.packets * 50 >= peak).map(|c| c.second).collect();
+    let (first, last) = (*active.first()?, *active.last()?);
+    let longest_pause_s = active.windows(2).map(|pair| pair[1] - pair[0] - 1).max().unwrap_or(0);
+    let (from, to) = (u64::from(first) * SECOND, (u64::from(last) + 1) * SECOND);
+    let start = parts
+        .iter()
+        .flat_map(|part| part.senders.iter())
+        .map(|sender| sender.first_ns)
+        .filter(|&at| at >= from)
+        .min()
+        .filter(|&at| at < from + SECOND)
+        .unwrap_or(from);
+    let end = parts
+        .iter()
+        .flat_map(|part| part.senders.iter())
+        .map(|sender| sender.last_ns)
+        .filter(|&at| at < to)
+        .max()
+        .filter(|&at| at >= to - SECOND)
+        .unwrap_or(to);
+    Some((start, end.max(start), longest_pause_s))
+}
+
+/// An attack is ongoing when the input ends before it was quiet for longer than it had paused before (2 s to 60 s).
+fn is_ongoing(end_ns: u64, input_end_ns: u64, longest_pause_s: u32) -> bool {
+    let patience = u64::from(longest_pause_s.clamp(2, 60)) * 1_000_000_000;
+    input_end_ns.saturating_sub(end_ns) <= patience
+}
+
+/// Attacks on prefixes: many hosts of a block that share a vector, whether or not one of them is an attack by itself.
+fn carpets(tally: &Tally, cases: &mut Vec<Case>) -> Vec<Attack> {
+    let mut attacks = Vec::new();
+    let mut start = 0;
+    while start < cases.len() {
+        let block = block_of(cases[start].address);
+        let end = start + cases[start..].partition_point(|case| block_of(case.address) == block);
+        if end - start >= CARPET_HOSTS
+            && let Some(attack) = carpet(tally, &cases[start..end])
+        {
+            // The hosts are part of it now.
+            for case in &mut cases[start..end] {
+                if attack.hosts.binary_search(&case.address).is_ok() {
+                    case.suspicions.clear();
+                    case.requests = None;
+                }
+            }
+            attacks.push(attack);
+        }
+        start = end;
+    }
+    join_neighbours(attacks)
+}
+
+/// The attack on a block, if its hosts together reach a bar: enough hosts, none far above the others.
+fn carpet(tally: &Tally, cases: &[Case]) -> Option<Attack> {
+    let level = tally.conversations().level();
+    let mut parts: Vec<Part> = Vec::new();
+    let mut hosts: Vec<Ipv6Addr> = Vec::new();
+    for &vector in Vector::ALL {
+        let mut of_hosts: Vec<(Ipv6Addr, Part)> = cases
+            .iter()
+            .filter_map(|case| {
+                let suspicion = case.suspicions.iter().find(|s| s.vector == vector && !s.senders.is_empty())?;
+                let part = case.part(suspicion)?;
+                let look = case.lane(vector).and_then(|lane| lane.4.as_ref());
+                // A bar is not asked of the single host here, but an ordinary shape stays ordinary.
+                let few_is_fine = Suspicion { streams: suspicion.streams, ..suspicion.clone() };
+                let ordinary_here = ordinary(case, &few_is_fine, look, peaks(&part.cells), level);
+                let spread_alone = matches!(ordinary_here, Some("a stream of which only one side was captured"));
+                (ordinary_here.is_none() || spread_alone).then_some((case.address, part))
+            })
+            .collect();
+        if of_hosts.len() < CARPET_HOSTS {
+            continue;
+        }
+        let total: u64 = of_hosts.iter().map(|(_, part)| part.packets).sum();
+        let entropy: f64 = of_hosts
+            .iter()
+            .map(|(_, part)| part.packets as f64 / total as f64)
+            .map(|p| if p > 0.0 { -p * p.log2() } else { 0.0 })
+            .sum();
+        if entropy < 0.8 * (of_hosts.len() as f64).log2() {
+            continue; // one host carries it: that is an attack on the host
+        }
+        let lists: Vec<&[Sender]> = of_hosts.iter().map(|(_, part)| part.senders.as_slice()).collect();
+        let senders = join_senders(&lists);
+        let series: Vec<&[Cell]> = of_hosts.iter().map(|(_, part)| part.cells.as_slice()).collect();
+        let cells = sum_cells(&series);
+        let bar = bar(vector);
+        let distinct = (senders.len() as u64) << level;
+        let peaks = peaks(&cells);
+        // A single source that sends a few packets to each of many hosts scans them.
+        let per_pair = total as f64 / lists.iter().map(|list| list.len()).sum::<usize>().max(1) as f64;
+        if distinct < 4 && per_pair < 20.0 {
+            continue;
+        }
+        let reached = if distinct < bar.senders {
+            peaks[0] >= bar.few_senders_peak * 2
+        } else {
+            peaks.iter().zip(bar.peaks).any(|(&peak, bar)| peak >= bar * 2)
+        };
+        if !reached {
+            continue;
+        }
+        let mut look = Look::default();
+        if let Some((_, loudest)) = of_hosts.iter().max_by_key(|(_, part)| part.packets) {
+            look = loudest.look.clone();
+        }
+        hosts.extend(of_hosts.iter().map(|(address, _)| *address));
+        let count = of_hosts.len();
+        let mut part = of_hosts.pop()?.1;
+        part.packets = total;
+        part.bytes = part.bytes + of_hosts.iter().map(|(_, p)| p.bytes).sum::<u64>();
+        part.first_ns = senders.iter().map(|s| s.first_ns).min()?;
+        part.last_ns = senders.iter().map(|s| s.last_ns).max()?;
+        part.cells = cells;
+        part.senders = senders;
+        part.look = look;
+        part.why = format!("the same traffic to {count} hosts of one block, evenly, that none of them asked for");
+        parts.push(part);
+    }
+    hosts.sort_unstable();
+    hosts.dedup();
+    finish_parts(&mut parts);
+    let (start_ns, end_ns, longest_pause_s) = span(&parts)?;
+    Some(Attack {
+        target: common_prefix(&hosts),
+        hosts,
+        start_ns,
+        end_ns,
+        ongoing: is_ongoing(end_ns, tally.last_ns(), longest_pause_s),
+        longest_pause_s,
+        parts,
+        target_speaks: cases.iter().any(|case| case.speaks),
+        level,
+    })
+}
+
+/// Joins attacks on neighbouring blocks (inside one /20 of IPv4 or /56 of IPv6) with the same first vector.
+fn join_neighbours(attacks: Vec<Attack>) -> Vec<Attack> {
+    let mut joined: Vec<Attack> = Vec::new();
+    for attack in attacks {
+        let wide = |a: &Attack| {
+            let len = if a.target.base.to_ipv4_mapped().is_some() { 96 + 20 } else { 56 };
+            prefix_of(a.target.base, len)
+        };
+        match joined.last_mut() {
+            Some(last) if wide(last) == wide(&attack) && last.parts[0].vector == attack.parts[0].vector => {
+                last.take_in(attack);
+            }
+            _ => joined.push(attack),
+        }
+    }
+    joined
+}
+
+impl Attack {
+    fn take_in(&mut self, other: Attack) {
+        self.hosts.extend(other.hosts);
+        self.hosts.sort_unstable();
+        self.target = common_prefix(&self.hosts);
+        for part in other.parts {
+            match self.parts.iter_mut().find(|mine| mine.vector == part.vector) {
+                Some(mine) => {
+                    let companions = mine.companions + part.companions;
+                    mine.join(part);
+                    mine.companions = companions;
+                }
+                None => self.parts.push(part),
+            }
+        }
+        let hosts = self.hosts.len();
+        for part in &mut self.parts {
+            part.why = format!("the same traffic to {hosts} hosts of one network, evenly, that none of them asked for");
+        }
+        finish_parts(&mut self.parts);
+        self.start_ns = self.start_ns.min(other.start_ns);
+        self.end_ns = self.end_ns.max(other.end_ns);
+        self.ongoing |= other.ongoing;
+        self.longest_pause_s = self.longest_pause_s.max(other.longest_pause_s);
+        self.target_speaks |= other.target_speaks;
+    }
+}
+
+/// The smallest prefix that holds all these hosts.
+fn common_prefix(hosts: &[Ipv6Addr]) -> Prefix {
+    let (Some(first), Some(last)) = (hosts.iter().min(), hosts.iter().max()) else {
+        return prefix_of(Ipv6Addr::UNSPECIFIED, 0);
+    };
+    let len = (first.to_bits() ^ last.to_bits()).leading_zeros() as u8;
+    prefix_of(*first, len)
+}
+
+/// Sources that try many hosts, a few packets each, and complete nothing.
+fn horizontal_scans(tally: &Tally) -> Vec<Scan> {
+    // Counting by a small table of hash bins first, so that a flood of forged sources, each of which tries one host, costs
+    // no memory: only sources in full bins are looked at one by one.
+    const BINS: usize = 1 << 20;
+    let conversations = tally.conversations();
+    let mut bins = vec![0u8; BINS];
+    let bin = |address: Ipv6Addr| crate::conversation::hash_address(address) as usize % BINS;
+    let probes = |index: usize| {
+        let conversation = conversations.get(index);
+        conversations
+            .strands(index)
+            .find(|s| s.vector == Vector::SynFlood && s.packets <= SCAN_PACKETS_PER_HOST)
+            .filter(|s| {
+                let exchange = Exchange::of(conversations.strands(index), !s.forward);
+                // `forward` strands come from the low end: seen from the other end they are incoming.
+                !exchange.asked_for(Vector::SynFlood)
+            })
+            .map(|s| (if s.forward { conversation.low } else { conversation.high }, *s))
+    };
+    for index in 0..conversations.len() {
+        if let Some((source, _)) = probes(index) {
+            let count = &mut bins[bin(source)];
+            *count = count.saturating_add(1);
+        }
+    }
+    let mut tries: Vec<(Ipv6Addr, u64, u64, u64)> = Vec::new();
+    for index in 0..conversations.len() {
+        if let Some((source, strand)) = probes(index)
+            && u32::from(bins[bin(source)]) >= SCAN_HOSTS
+        {
+            tries.push((source, strand.packets, strand.first_ns, strand.last_ns));
+        }
+    }
+    tries.sort_unstable();
+    tries
+        .chunk_by(|a, b| a.0 == b.0)
+        .filter(|group| group.len() >= SCAN_HOSTS as usize)
+        .map(|group| Scan {
+            source: group[0].0,
+            hosts: (group.len() as u64) << conversations.level(),
+            packets: group.iter().map(|t| t.1).sum::<u64>() << conversations.level(),
+            first_ns: group.iter().map(|t| t.2).min().unwrap_or(0),
+            last_ns: group.iter().map(|t| t.3).max().unwrap_or(0),
+            vertical: false,
+        })
+        .collect()
+}
+
+/// The fields that name a part, in words.
+fn why(part: &Part, case: &Case, senders: u64) -> String {
+    use Vector as V;
+    let packets = part.packets;
+    let top_port = part.look.dst_ports.sorted().first().map(|(port, _)| *port);
+    let from_port = part.vector.service_port();
+    let unasked = if case.speaks {
+        "the target sent nothing that asks for them"
+    } else {
+        "nothing that asks for them is in the input, which shows no packet of the target"
+    };
+    match part.vector {
+        V::SynFlood => format!("{packets} SYNs that no ACK of the same {senders} sources followed"),
+        V::SynackReflection => format!("SYN-ACKs from {senders} hosts; {unasked}"),
+        V::XmasFlood | V::NullFlood => format!("{packets} segments with flags that no connection has"),
+        V::AckFlood | V::PshAckFlood | V::RstFlood | V::FinFlood => {
+            format!("{packets} segments from {senders} sources outside any connection")
+        }
+        V::IcmpFlood => format!("{packets} ICMP messages from {senders} sources; {unasked}"),
+        v if v.is_reflection() => {
+            let port = from_port.map_or("the service's form".to_owned(), |port| format!("port {port}"));
+            format!("answers from {port} of {senders} hosts; {unasked}")
+        }
+        V::UdpFlood | V::UdpNull | V::QuicFlood => {
+            let port = top_port.map_or(String::new(), |port| format!(", most to port {port}"));
+            format!("{packets} datagrams from {senders} sources{port}; {unasked}")
+        }
+        _ => format!("{packets} packets from {senders} sources; {unasked}"),
+    }
+}

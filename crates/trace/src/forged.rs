@@ -1,0 +1,420 @@
+//! Are the source addresses those of the senders?
+//!
+//! Six tests on the sources of one vector, none of which decides alone. Each gives a likelihood ratio: how much more
+//! probable what was seen is if the sources were forged than if they were the senders' own. The ratios are multiplied onto
+//! even odds, with a cap on each, since they are not quite independent. The sizes of the ratios are this project's own
+//! judgement from measured captures, not published constants; the values behind them are printed with each case.
+//!
+//! | test | what is compared | source |
+//! |---|---|---|
+//! | space | sources in reserved or unannounced space against what a uniform draw would hit | Beverly and Bauer 2005 |
+//! | ttl | how many networks share the two commonest TTLs; TTLs that no path gives | Jin, Wang, Shin, CCS 2003 |
+//! | ttl of one | addresses that show very different TTLs | the same |
+//! | handshake | sources that completed a handshake receive at their address | RFC 4987 |
+//! | spread | distinct /16 networks against a uniform draw | Moore, Voelker, Savage, USENIX Security 2001 |
+//! | repeats | packets per source, and the size of the pool that they are drawn from | birthday estimate |
+
+use std::collections::BTreeMap;
+use std::net::Ipv6Addr;
+
+use atlas::{Atlas, Kind};
+use detect::{Attack, Part, Sender};
+use statrs::distribution::{Beta, Binomial, ContinuousCDF, DiscreteCDF};
+
+use crate::share::Interval;
+
+/// What the tests say of one vector's sources.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Forgery {
+    /// Share of the vector's packets with a forged source.
+    pub forged: Interval,
+    /// Share of the vector's packets that reflectors sent.
+    pub reflected: Interval,
+    /// The tests, in a fixed order.
+    pub tests: Vec<Test>,
+}
+
+/// A test on the sources.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Test {
+    /// Short name.
+    pub test: &'static str,
+    /// Its value, where it has one.
+    pub value: Option<f64>,
+    /// What it says, in words.
+    pub says: String,
+    /// Likelihood ratio for forged against not; 1 says nothing.
+    pub ratio: f64,
+}
+
+/// Largest ratio, and one over the smallest, that one test may contribute.
+const RATIO_MAX: f64 = 1_000.0;
+/// Share of one network's hosts that the two commonest TTLs have at most where hosts are real: web servers behind the same
+/// networks, the most uniform population measured.
+const REAL_TOP_TWO: f64 = 0.65;
+/// Share of the 256 TTL values that no path of at most 40 hops from 32, 64, 128 or 255 gives: 65 to 87 and 129 to 214.
+const IMPLAUSIBLE_OF_RANDOM: f64 = 109.0 / 256.0;
+/// /16 networks that a draw which avoids reserved space can hit.
+const USABLE_SLASH16: f64 = 56_000.0;
+
+/// Examines the sources of one vector.
+pub fn examine(part: &Part, attack: &Attack, atlas: &Atlas) -> Forgery {
+    let senders = &part.senders;
+    let mut tests = vec![handshake(senders, part), ttl(senders), ttl_of_one(senders)];
+    let (space, floor) = space(senders, attack.target.base, atlas);
+    tests.extend([space, spread(senders), repeats(senders, part, attack.level), density(senders)]);
+    tests.retain(|test| !test.says.is_empty());
+    let odds: f64 = tests.iter().map(|test| test.ratio.clamp(1.0 / RATIO_MAX, RATIO_MAX)).product();
+    let reflection = part.vector.is_reflection();
+    if reflection && odds < RATIO_MAX {
+        let real = Test {
+            test: "reflection",
+            value: None,
+            says: format!(
+                "{} is made of answers: these sources are the machines that were made to answer, and the sender who forged the target's address stays hidden",
+                part.vector.label()
+            ),
+            ratio: 1.0,
+        };
+        tests.insert(0, real);
+        // The answers cannot reach the target from an address that is not theirs; what else was swept in is at most a few per cent.
+        return Forgery {
+            forged: Interval { estimate: 0.0, low: 0.0, high: 0.05 },
+            reflected: Interval { estimate: 1.0, low: 0.95, high: 1.0 },
+            tests,
+        };
+    }
+    let packets: u64 = senders.iter().map(|s| s.packets).sum();
+    let proven: u64 = senders.iter().filter(|s| s.completed).map(|s| s.packets).sum();
+    let open = 1.0 - proven as f64 / packets.max(1) as f64;
+    Forgery { forged: verdict(odds, open, floor), reflected: Interval::ZERO, tests }
+}
+
+/// The share of forged sources from the odds, the share that is not proven real, and the floor that reserved space gives.
+fn verdict(odds: f64, open: f64, floor: Interval) -> Interval {
+    let probability = (odds / (1.0 + odds)).clamp(0.005, 0.995);
+    let estimate = (probability * open).max(floor.estimate.min(open));
+    // The whole population is forged, or it is not: the interval is that of this mixture. Inside "forged" a tenth may be
+    // somebody else's ordinary failures; inside "not forged" a twentieth may still be.
+    let low = if probability > 0.975 { 0.9 * open } else { floor.low.min(open) };
+    let high = if probability < 0.025 { (0.05 * open).max(floor.high.min(open)) } else { open };
+    Interval { estimate, low: low.min(estimate), high: high.max(estimate) }
+}
+
+fn silent(test: &'static str) -> Test {
+    Test { test, value: None, says: String::new(), ratio: 1.0 }
+}
+
+/// A network for the purpose of independence: a /16 of IPv4, a /32 of IPv6.
+fn network(address: Ipv6Addr) -> u128 {
+    let len = if address.to_ipv4_mapped().is_some() { 96 + 16 } else { 32 };
+    address.to_bits() >> (128 - len)
+}
+
+/// Sources that completed a handshake are real. Sources that answer the target's SYN-ACK with RST, one by one, are not.
+fn handshake(senders: &[Sender], part: &Part) -> Test {
+    let completed = senders.iter().filter(|s| s.completed).count();
+    let denied = senders.iter().filter(|s| s.denied).count();
+    let n = senders.len().max(1) as f64;
+    if completed > 0 {
+        let share = completed as f64 / n;
+        let ratio = if share >= 0.5 { 1.0 / RATIO_MAX } else { 1.0 };
+        return Test {
+            test: "handshake",
+            value: Some(share),
+            says: format!(
+                "{completed} of {} sources completed a handshake, so they receive what is sent to their address",
+                senders.len()
+            ),
+            ratio,
+        };
+    }
+    let per_source = part.packets as f64 / n;
+    if denied >= 20 && denied as f64 >= 0.3 * n && per_source <= 5.0 {
+        return Test {
+            test: "handshake",
+            value: Some(denied as f64 / n),
+            says: format!("{denied} of {} sources answered the target's SYN-ACK with RST: they had not sent the SYN", senders.len()),
+            ratio: 30.0,
+        };
+    }
+    silent("handshake")
+}
+
+/// Hosts all over the world are at different distances; a few sending hosts that forge addresses are not.
+fn ttl(senders: &[Sender]) -> Test {
+    let with_ttl: Vec<_> = senders.iter().filter(|s| s.ttl_first > 0).collect();
+    if with_ttl.len() < 12 {
+        return silent("ttl");
+    }
+    let mut of_networks: BTreeMap<u128, u8> = BTreeMap::new();
+    let mut counts: BTreeMap<u8, u64> = BTreeMap::new();
+    for sender in &with_ttl {
+        of_networks.entry(network(sender.address)).or_insert(sender.ttl_first);
+        *counts.entry(sender.ttl_first).or_default() += 1;
+    }
+    let n = with_ttl.len() as f64;
+    let entropy = counts.values().map(|&c| c as f64 / n).map(|p| -p * p.log2()).sum::<f64>().max(0.0);
+    let implausible =
+        counts.iter().filter(|(ttl, _)| matches!(ttl, 65..=87 | 129..=214)).map(|(_, c)| *c).sum::<u64>() as f64 / n;
+    if implausible >= 0.15 && with_ttl.len() >= 30 {
+        let share = (implausible / IMPLAUSIBLE_OF_RANDOM).min(1.0);
+        return Test {
+            test: "ttl",
+            value: Some(implausible),
+            says: format!(
+                "{:.0} % of the sources have a TTL that no path through the internet gives: about {:.0} % have a random one",
+                implausible * 100.0,
+                share * 100.0
+            ),
+            ratio: RATIO_MAX,
+        };
+    }
+    let networks = of_networks.len() as u64;
+    if networks < 12 {
+        return silent("ttl");
+    }
+    let mut by_network: BTreeMap<u8, u64> = BTreeMap::new();
+    for ttl in of_networks.values() {
+        *by_network.entry(*ttl).or_default() += 1;
+    }
+    let mut tops: Vec<u64> = by_network.values().copied().collect();
+    tops.sort_unstable_by(|a, b| b.cmp(a));
+    let top_two = tops.iter().take(2).sum::<u64>();
+    let share = top_two as f64 / networks as f64;
+    // How probable is it that real hosts of so many networks agree as much as that, or more?
+    let tail = Binomial::new(REAL_TOP_TWO, networks).map_or(1.0, |b| b.sf(top_two.saturating_sub(1)));
+    let ratio = if share > REAL_TOP_TWO {
+        (1.0 / tail.max(1e-9)).min(RATIO_MAX)
+    } else if entropy >= 3.0 {
+        0.01
+    } else {
+        1.0
+    };
+    let says = if ratio > 10.0 {
+        format!(
+            "sources in {networks} different networks share {} TTL{} ({:.1} % have the two commonest): real hosts are at many distances",
+            counts.len(),
+            if counts.len() == 1 { "" } else { "s" },
+            share * 100.0
+        )
+    } else {
+        format!("{} different TTLs over {networks} networks, as real hosts have ({entropy:.1} bits)", counts.len())
+    };
+    Test { test: "ttl", value: Some(entropy), says, ratio }
+}
+
+/// One address is at one distance.
+fn ttl_of_one(senders: &[Sender]) -> Test {
+    let repeated: Vec<_> = senders.iter().filter(|s| s.packets >= 3 && s.ttl_max > 0).collect();
+    if repeated.len() < 10 {
+        return silent("ttl-of-one");
+    }
+    let wild = repeated.iter().filter(|s| s.ttl_max - s.ttl_min.min(s.ttl_max) >= 8).count();
+    let share = wild as f64 / repeated.len() as f64;
+    if share < 0.3 {
+        return silent("ttl-of-one");
+    }
+    Test {
+        test: "ttl-of-one",
+        value: Some(share),
+        says: format!("{wild} of {} addresses that were seen repeatedly show TTLs far apart", repeated.len()),
+        ratio: if share >= 0.5 { 100.0 } else { 10.0 },
+    }
+}
+
+/// Reserved and unannounced space: nobody sends from there, so each such source is forged. Tools that avoid this space show none.
+fn space(senders: &[Sender], target: Ipv6Addr, atlas: &Atlas) -> (Test, Interval) {
+    let n = senders.len();
+    if n < 5 {
+        return (silent("space"), Interval::ZERO);
+    }
+    // Inside a private network private sources are ordinary, and the local network's address plan is not the atlas's matter.
+    let local = atlas.lookup(target).kind == Kind::Reserved;
+    let addresses: Vec<Ipv6Addr> = senders.iter().map(|s| s.address).collect();
+    let mut ids = Vec::with_capacity(n);
+    atlas.lookup_all(&addresses, &mut ids);
+    let unusable = ids
+        .iter()
+        .zip(&addresses)
+        .filter(|(id, address)| {
+            let place = atlas.place(**id);
+            if local && place.kind == Kind::Reserved { !is_private(**address) } else { !place.routed }
+        })
+        .count();
+    let ipv6 = addresses.iter().filter(|a| a.to_ipv4_mapped().is_none()).count() * 2 > n;
+    let of_draw = if ipv6 { 1.0 } else { atlas.ipv4_unusable_share().clamp(0.01, 1.0) };
+    let share = unusable as f64 / n as f64;
+    let beta = Beta::new(unusable as f64 + 0.5, (n - unusable) as f64 + 0.5);
+    let quantile = |p: f64| beta.as_ref().map_or(0.0, |b| b.inverse_cdf(p) / of_draw).min(1.0);
+    // A few per cent of real sources look unannounced because the atlas is of another day than the traffic.
+    let noise = 0.03;
+    let estimate = ((share - noise).max(0.0) / of_draw).min(1.0);
+    let floor = Interval {
+        estimate,
+        low: (quantile(0.025) - noise / of_draw).max(0.0).min(estimate),
+        high: if unusable == 0 { estimate } else { quantile(0.975).max(estimate) },
+    };
+    let says = if unusable == 0 {
+        format!("none of {n} sources is in reserved or unannounced space: that shows nothing, for tools avoid it")
+    } else {
+        format!(
+            "{unusable} of {n} sources ({:.1} %) are in reserved or unannounced space; a uniform draw would hit {:.1} %",
+            share * 100.0,
+            of_draw * 100.0
+        )
+    };
+    let ratio = if share >= 0.5 * of_draw && unusable >= 5 {
+        100.0
+    } else if share >= 0.15 && unusable >= 10 {
+        10.0
+    } else {
+        1.0
+    };
+    (Test { test: "space", value: Some(share), says, ratio }, floor)
+}
+
+/// Private, loopback, link-local or unique local: ordinary sources inside a local network.
+fn is_private(address: Ipv6Addr) -> bool {
+    match address.to_ipv4_mapped() {
+        Some(v4) => v4.is_private() || v4.is_loopback() || v4.is_link_local() || (v4.octets()[0] == 100 && v4.octets()[1] & 0xc0 == 64),
+        None => true,
+    }
+}
+
+/// A uniform draw hits nearly as many /16 networks as there are draws; real hosts crowd in the networks that have customers.
+fn spread(senders: &[Sender]) -> Test {
+    let mut networks: Vec<u128> =
+        senders.iter().map(|s| s.address).filter(|a| a.to_ipv4_mapped().is_some()).map(network).collect();
+    let n = networks.len() as f64;
+    if n < 300.0 {
+        return silent("spread");
+    }
+    networks.sort_unstable();
+    networks.dedup();
+    let expected = USABLE_SLASH16 * (1.0 - (-n / USABLE_SLASH16).exp());
+    let value = networks.len() as f64 / expected;
+    let ratio = match () {
+        () if n >= 1_000.0 && value >= 0.85 => 30.0,
+        () if value >= 0.95 => 5.0,
+        () if value <= 0.4 => 1.0 / 30.0,
+        () if value <= 0.6 => 1.0 / 3.0,
+        () => 1.0,
+    };
+    let says = format!(
+        "{} sources in {} different /16 networks: {:.0} % of what a uniform draw over the address space gives",
+        senders.len(),
+        networks.len(),
+        value * 100.0
+    );
+    Test { test: "spread", value: Some(value), says, ratio }
+}
+
+/// A sender has one address and uses it for all its packets; a forger has a new one for each.
+fn repeats(senders: &[Sender], part: &Part, level: u32) -> Test {
+    let n = senders.len();
+    let packets: u64 = senders.iter().map(|s| s.packets).sum();
+    if n == 0 || packets < 50 {
+        return silent("repeats");
+    }
+    let per_source = packets as f64 / n as f64;
+    let short = part.last_ns - part.first_ns < 1_000_000_000;
+    let ratio = match () {
+        () if per_source >= 50.0 => 0.1,
+        () if per_source <= 1.3 && n >= 200 && short => 3.0,
+        () if per_source <= 1.3 && n >= 1_000 => 30.0,
+        () if per_source <= 1.3 && n >= 200 => 10.0,
+        () => 1.0,
+    };
+    // Equal pairs among packets tell the size of the pool, if each packet draws from it anew (birthday estimate).
+    let pairs: f64 = senders.iter().map(|s| s.packets as f64 * (s.packets as f64 - 1.0) / 2.0).sum();
+    let says = if per_source <= 1.3 && n >= 200 {
+        let pool = packets as f64 * (packets as f64 - 1.0) / 2.0 / pairs;
+        let drawn = if pairs > 0.0 && level == 0 {
+            format!("; if drawn at random, from a pool of about {}", round_two(pool))
+        } else {
+            String::new()
+        };
+        format!("{per_source:.2} packets from each source: a new address for nearly every packet{drawn}")
+    } else {
+        format!("{per_source:.1} packets from each source")
+    };
+    Test { test: "repeats", value: Some(per_source), says, ratio }
+}
+
+/// Two significant digits: a pool size is no more certain than that.
+fn round_two(value: f64) -> u64 {
+    let unit = 10f64.powf((value.max(1.0).log10().floor() - 1.0).max(0.0));
+    ((value / unit).round() * unit) as u64
+}
+
+/// A real block of 256 addresses has gaps; a forger who stays inside his own block uses all of it.
+fn density(senders: &[Sender]) -> Test {
+    let mut blocks: BTreeMap<u128, u32> = BTreeMap::new();
+    for sender in senders.iter().filter(|s| s.address.to_ipv4_mapped().is_some()) {
+        *blocks.entry(sender.address.to_bits() >> 8).or_default() += 1;
+    }
+    let full: u32 = blocks.values().filter(|&&count| count >= 200).sum();
+    if senders.len() < 100 || f64::from(full) < 0.6 * senders.len() as f64 {
+        return silent("density");
+    }
+    Test {
+        test: "density",
+        value: Some(f64::from(full) / senders.len() as f64),
+        says: format!("{full} of {} sources fill whole blocks of 256 addresses, which real networks do not", senders.len()),
+        ratio: 100.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sender(address: u32, ttl: u8, packets: u64) -> Sender {
+        Sender {
+            address: std::net::Ipv4Addr::from(address).to_ipv6_mapped(),
+            packets,
+            bytes: packets * 40,
+            first_ns: 0,
+            last_ns: 0,
+            ttl_min: ttl,
+            ttl_max: ttl,
+            ttl_first: ttl,
+            completed: false,
+            denied: false,
+        }
+    }
+
+    #[test]
+    fn one_ttl_from_many_networks_is_forged_and_many_are_not() {
+        let same: Vec<_> = (1..200u32).map(|i| sender(i << 16, 242, 1)).collect();
+        assert!(ttl(&same).ratio >= 100.0);
+        let many: Vec<_> = (1..200u32).map(|i| sender(i << 16, 40 + (i * 7 % 20) as u8, 1)).collect();
+        assert!(ttl(&many).ratio <= 0.01);
+        let one_network: Vec<_> = (1..200u32).map(|i| sender(0x0a00_0000 | i, 64, 1)).collect();
+        assert_eq!(ttl(&one_network).ratio, 1.0, "hosts of one network are at one distance");
+    }
+
+    #[test]
+    fn random_ttls_are_forged() {
+        let random: Vec<_> = (0..256u32).map(|i| sender(i << 16, i as u8, 1)).collect();
+        assert!(ttl(&random).ratio >= 100.0);
+    }
+
+    #[test]
+    fn a_verdict_is_ordered_and_within_bounds() {
+        for odds in [0.0, 1e-6, 0.1, 1.0, 10.0, 1e9] {
+            for open in [0.0, 0.3, 1.0] {
+                let v = verdict(odds, open, Interval { estimate: 0.1, low: 0.05, high: 0.2 });
+                assert!(0.0 <= v.low && v.low <= v.estimate && v.estimate <= v.high && v.high <= 1.0, "{odds} {open} {v:?}");
+                assert!(v.high <= open + 1e-9);
+            }
+        }
+    }
+
+    #[test]
+    fn pools_are_rounded_to_what_is_known() {
+        assert_eq!(round_two(123_456.0), 120_000);
+        assert_eq!(round_two(7.0), 7);
+    }
+}

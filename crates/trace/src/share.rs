@@ -1,0 +1,379 @@
+//! Shares by country, network, prefix and kind, with intervals.
+//!
+//! The unit that is resampled is the network, not the packet: packets of one bot are not independent, and neither are the
+//! bots of one provider. Each of [`DRAWS`] draws gives every network a Poisson(1) weight (Poisson bootstrap, Hanley and
+//! MacGibbon 2006), adds the sampling error of the sources by a Dirichlet draw, and, for countries, the error of the
+//! database: a label is right with a probability drawn from a Beta distribution by kind of network, and where it is wrong
+//! the share goes to the other countries in proportion. The interval is from the 2.5 to the 97.5 percentile, widened to hold
+//! the estimate. All draws come from one seeded generator, so the same input gives the same interval.
+
+use std::collections::BTreeMap;
+
+use atlas::{Atlas, Country, Kind, PlaceId, Prefix};
+use detect::Sender;
+use rand_distr::{Beta, Distribution, Gamma};
+use rand_pcg::Pcg64Mcg;
+use rand_pcg::rand_core::RngCore;
+
+/// Draws of the bootstrap.
+pub const DRAWS: usize = 1_000;
+/// Networks and prefixes that are listed with an interval.
+pub const LISTED: usize = 50;
+/// Networks from which on the network is the unit of resampling; below, it is the prefix of /24 or /48.
+const NETWORKS_MIN: usize = 50;
+
+/// An estimate with its 95 % interval; fractions of one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Interval {
+    /// Best estimate.
+    pub estimate: f64,
+    /// Lower end.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+}
+
+impl Interval {
+    /// Certainly nothing.
+    pub const ZERO: Interval = Interval { estimate: 0.0, low: 0.0, high: 0.0 };
+
+    /// Sum, as if the errors were fully dependent (so never too narrow).
+    pub fn plus(self, other: Interval) -> Interval {
+        Interval {
+            estimate: self.estimate + other.estimate,
+            low: self.low + other.low,
+            high: self.high + other.high,
+        }
+    }
+
+    /// Scaled.
+    pub fn times(self, factor: f64) -> Interval {
+        Interval { estimate: self.estimate * factor, low: self.low * factor, high: self.high * factor }
+    }
+
+    /// Forced into 0 to 1 and into order.
+    pub fn clamped(self) -> Interval {
+        let estimate = self.estimate.clamp(0.0, 1.0);
+        Interval { estimate, low: self.low.clamp(0.0, estimate), high: self.high.clamp(estimate, 1.0) }
+    }
+}
+
+/// A share of the attack packets and its number of sources.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Counted<K> {
+    /// Of what.
+    pub key: K,
+    /// Share of the attack packets.
+    pub share: Interval,
+    /// Distinct sources (of the kept ones).
+    pub distinct: u64,
+}
+
+/// A network among the sources.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// AS number, 0 where nobody announces the address.
+    pub asn: u32,
+    /// Its name, may be empty.
+    pub name: String,
+    /// Country of most of its packets.
+    pub country: Country,
+    /// Its kind.
+    pub kind: Kind,
+}
+
+/// Where the sources are. Lists are sorted by estimate, largest first, ties by key.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Placement {
+    /// By country; every country is listed.
+    pub countries: Vec<Counted<Country>>,
+    /// By network, the [`LISTED`] largest.
+    pub networks: Vec<Counted<Network>>,
+    /// By announced prefix, the [`LISTED`] largest.
+    pub prefixes: Vec<Counted<Prefix>>,
+    /// By kind of network.
+    pub kinds: Vec<Counted<Kind>>,
+    /// How many networks there are in all.
+    pub networks_total: u64,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Weight {
+    packets: u64,
+    sources: u64,
+}
+
+/// Sources of one place in one unit of resampling.
+struct Cell {
+    unit: u32,
+    place: PlaceId,
+    weight: Weight,
+}
+
+/// Places senders and gives the shares.
+pub fn place(senders: &[Sender], atlas: &Atlas) -> Placement {
+    if senders.is_empty() {
+        return Placement::default();
+    }
+    let addresses: Vec<_> = senders.iter().map(|s| s.address).collect();
+    let mut ids = Vec::with_capacity(addresses.len());
+    atlas.lookup_all(&addresses, &mut ids);
+
+    let mut asns: Vec<u32> = {
+        let mut distinct = ids.clone();
+        distinct.sort_unstable();
+        distinct.dedup();
+        distinct.iter().map(|id| atlas.place(*id).asn).collect()
+    };
+    asns.sort_unstable();
+    asns.dedup();
+    let by_network = asns.len() >= NETWORKS_MIN;
+
+    // One cell for each (unit, place): sorted runs instead of a map, since there may be a million sources.
+    let mut keyed: Vec<(u128, PlaceId, u64)> = ids
+        .iter()
+        .zip(senders)
+        .map(|(id, sender)| {
+            let unit = if by_network {
+                u128::from(atlas.place(*id).asn)
+            } else {
+                let bits = if sender.address.to_ipv4_mapped().is_some() { 8 } else { 80 };
+                sender.address.to_bits() >> bits
+            };
+            (unit, *id, sender.packets)
+        })
+        .collect();
+    keyed.sort_unstable();
+    let mut cells: Vec<Cell> = Vec::new();
+    let mut units = 0;
+    for of_unit in keyed.chunk_by(|a, b| a.0 == b.0) {
+        for run in of_unit.chunk_by(|a, b| a.1 == b.1) {
+            let weight = Weight { packets: run.iter().map(|r| r.2).sum(), sources: run.len() as u64 };
+            cells.push(Cell { unit: units, place: run[0].1, weight });
+        }
+        units += 1;
+    }
+
+    let total: f64 = senders.iter().map(|s| s.packets as f64).sum();
+    let squares: f64 = senders.iter().map(|s| (s.packets as f64).powi(2)).sum();
+    let effective = total * total / squares.max(1.0);
+    let draws = Draws { units: units as usize, cells: &cells, effective };
+
+    let countries = draws.shares(|place| atlas.place(place).country, usize::MAX, Some(atlas));
+    let kinds = draws.shares(|place| atlas.place(place).kind, usize::MAX, None);
+    let prefixes = draws.shares(|place| atlas.place(place).prefix, LISTED, None);
+    let networks = draws.shares(|place| atlas.place(place).asn, LISTED, None);
+    let networks = networks
+        .into_iter()
+        .map(|counted| Counted {
+            key: describe(counted.key, &cells, atlas),
+            share: counted.share,
+            distinct: counted.distinct,
+        })
+        .collect();
+    Placement { countries, networks, prefixes, kinds, networks_total: asns.len() as u64 }
+}
+
+/// Name, country and kind of a network, from its heaviest place.
+fn describe(asn: u32, cells: &[Cell], atlas: &Atlas) -> Network {
+    let mut by_country: BTreeMap<Country, u64> = BTreeMap::new();
+    let mut heaviest: Option<(&Cell, u64)> = None;
+    for cell in cells.iter().filter(|cell| atlas.place(cell.place).asn == asn) {
+        *by_country.entry(atlas.place(cell.place).country).or_default() += cell.weight.packets;
+        if heaviest.is_none_or(|(_, packets)| cell.weight.packets > packets) {
+            heaviest = Some((cell, cell.weight.packets));
+        }
+    }
+    let country = by_country.iter().max_by_key(|(country, n)| (**n, std::cmp::Reverse(**country)));
+    let place = heaviest.map(|(cell, _)| atlas.place(cell.place));
+    Network {
+        asn,
+        name: place.map_or(String::new(), |p| p.network.to_owned()),
+        country: country.map_or(Country::UNKNOWN, |(country, _)| *country),
+        kind: place.map_or(Kind::Unknown, |p| p.kind),
+    }
+}
+
+struct Draws<'a> {
+    units: usize,
+    cells: &'a [Cell],
+    effective: f64,
+}
+
+impl Draws<'_> {
+    /// Shares of the packets by a key of the place. Keys beyond the `listed` largest share one slot and are left out.
+    /// With an atlas, the error of country labels is part of the interval.
+    fn shares<K: Ord + Copy>(&self, key: impl Fn(PlaceId) -> K, listed: usize, labels: Option<&Atlas>) -> Vec<Counted<K>> {
+        let mut totals: BTreeMap<K, Weight> = BTreeMap::new();
+        for cell in self.cells {
+            let total = totals.entry(key(cell.place)).or_default();
+            total.packets += cell.weight.packets;
+            total.sources += cell.weight.sources;
+        }
+        let all: f64 = totals.values().map(|w| w.packets as f64).sum();
+        let mut order: Vec<(K, Weight)> = totals.into_iter().collect();
+        order.sort_by(|a, b| b.1.packets.cmp(&a.1.packets).then(a.0.cmp(&b.0)));
+        let shown = order.len().min(listed);
+        let slot_of: BTreeMap<K, u32> = order.iter().take(shown).enumerate().map(|(i, (k, _))| (*k, i as u32)).collect();
+        let slots = shown + 1; // the last one is "all others"
+
+        // What each unit gives to each slot, units side by side.
+        let mut given: Vec<(u32, u32, f64)> = Vec::with_capacity(self.cells.len());
+        for cell in self.cells {
+            let slot = slot_of.get(&key(cell.place)).copied().unwrap_or(shown as u32);
+            match given.last_mut() {
+                Some(last) if last.0 == cell.unit && last.1 == slot => last.2 += cell.weight.packets as f64,
+                _ => given.push((cell.unit, slot, cell.weight.packets as f64)),
+            }
+        }
+        let label_error = labels.map(|atlas| self.label_error(atlas, &slot_of, slots, &key));
+
+        let mut random = Pcg64Mcg::new(0x0e91_ce47_e201_0310_7c15_9e37_79b9_4a7c);
+        let mut drawn = vec![Vec::with_capacity(DRAWS); shown];
+        let mut weights = vec![0f64; self.units];
+        let mut sums = vec![0f64; slots];
+        for _ in 0..DRAWS {
+            weights.iter_mut().for_each(|w| *w = poisson_one(&mut random));
+            sums.iter_mut().for_each(|s| *s = 0.0);
+            for &(unit, slot, packets) in &given {
+                sums[slot as usize] += weights[unit as usize] * packets;
+            }
+            let total: f64 = sums.iter().sum();
+            if total <= 0.0 {
+                continue; // no unit was drawn: nothing to say (only with very few units)
+            }
+            let mut p = dirichlet(&sums, self.effective / total, &mut random);
+            if let Some(errors) = &label_error {
+                confuse(&mut p, errors, &mut random);
+            }
+            for (slot, values) in drawn.iter_mut().enumerate() {
+                values.push(p[slot]);
+            }
+        }
+        order
+            .into_iter()
+            .take(shown)
+            .zip(drawn)
+            .map(|((key, weight), mut values)| {
+                let estimate = if all > 0.0 { weight.packets as f64 / all } else { 0.0 };
+                values.sort_unstable_by(f64::total_cmp);
+                let quantile = |q: f64| {
+                    let at = ((values.len() as f64 - 1.0) * q).round();
+                    values.get(at as usize).copied().unwrap_or(estimate)
+                };
+                let share = Interval {
+                    estimate,
+                    low: quantile(0.025).min(estimate),
+                    high: quantile(0.975).max(estimate),
+                };
+                Counted { key, share: share.clamped(), distinct: weight.sources }
+            })
+            .collect()
+    }
+
+    /// Beta parameters of "the label is right", by slot, from the kinds of its networks (SCIENCE 5.3: fixed lines 98 of 100,
+    /// mobile 95, hosting, proxies and satellites 85; reserved space is no label that could be wrong).
+    fn label_error<K: Ord + Copy>(
+        &self,
+        atlas: &Atlas,
+        slot_of: &BTreeMap<K, u32>,
+        slots: usize,
+        key: &impl Fn(PlaceId) -> K,
+    ) -> Vec<Option<(f64, f64)>> {
+        let mut wrong = vec![(0.0, 0.0); slots];
+        for cell in self.cells {
+            let Some(&slot) = slot_of.get(&key(cell.place)) else { continue };
+            let place = atlas.place(cell.place);
+            let error = match place.kind {
+                Kind::Reserved => 0.0,
+                _ if place.country == Country::UNKNOWN => 0.0,
+                Kind::Mobile => 5.0,
+                Kind::Hosting | Kind::Proxy | Kind::Tor | Kind::Satellite | Kind::Anycast => 15.0,
+                Kind::Unknown | Kind::Access => 2.0,
+            };
+            let weight = cell.weight.packets as f64;
+            let sum: &mut (f64, f64) = &mut wrong[slot as usize];
+            sum.0 += weight * error;
+            sum.1 += weight;
+        }
+        wrong
+            .into_iter()
+            .map(|(error, weight)| (error > 0.0).then(|| (100.0 - error / weight, error / weight)))
+            .collect()
+    }
+}
+
+/// A Poisson(1) number by inversion of 53 random bits.
+fn poisson_one(random: &mut Pcg64Mcg) -> f64 {
+    // Cumulated probabilities e^-1 * sum 1/k!.
+    const CUMULATED: [f64; 8] = [
+        0.367_879_441_171,
+        0.735_758_882_343,
+        0.919_698_602_929,
+        0.981_011_843_124,
+        0.996_340_153_173,
+        0.999_405_815_182,
+        0.999_916_758_851,
+        0.999_989_750_803,
+    ];
+    let u = (random.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
+    CUMULATED.iter().position(|&c| u < c).unwrap_or(8) as f64
+}
+
+/// A draw of Dirichlet(sums * scale): the sampling error of as many sources as that.
+fn dirichlet(sums: &[f64], scale: f64, random: &mut Pcg64Mcg) -> Vec<f64> {
+    let mut p: Vec<f64> = sums
+        .iter()
+        .map(|&sum| if sum > 0.0 { Gamma::new(sum * scale, 1.0).map_or(0.0, |g| g.sample(random)) } else { 0.0 })
+        .collect();
+    let total: f64 = p.iter().sum();
+    if total > 0.0 {
+        p.iter_mut().for_each(|x| *x /= total);
+    }
+    p
+}
+
+/// Moves the wrong part of each label to the other countries, in proportion to their shares.
+fn confuse(p: &mut [f64], errors: &[Option<(f64, f64)>], random: &mut Pcg64Mcg) {
+    let before = p.to_vec();
+    for (slot, error) in errors.iter().enumerate() {
+        let Some((right, wrong)) = *error else { continue };
+        if before[slot] <= 0.0 {
+            continue;
+        }
+        let lost = before[slot] * (1.0 - Beta::new(right, wrong).map_or(1.0, |b| b.sample(random)));
+        p[slot] -= lost;
+        let others = 1.0 - before[slot];
+        if others > 1e-12 {
+            for (other, share) in p.iter_mut().enumerate() {
+                if other != slot {
+                    *share += lost * before[other] / others;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn poisson_one_has_mean_and_variance_one() {
+        let mut random = Pcg64Mcg::new(7);
+        let n = 200_000;
+        let draws: Vec<f64> = (0..n).map(|_| poisson_one(&mut random)).collect();
+        let mean = draws.iter().sum::<f64>() / f64::from(n);
+        let variance = draws.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / f64::from(n);
+        assert!((mean - 1.0).abs() < 0.01 && (variance - 1.0).abs() < 0.02, "{mean} {variance}");
+    }
+
+    #[test]
+    fn confusion_keeps_the_whole() {
+        let mut random = Pcg64Mcg::new(9);
+        let mut p = vec![0.5, 0.3, 0.2];
+        confuse(&mut p, &[Some((98.0, 2.0)), Some((85.0, 15.0)), None], &mut random);
+        assert!((p.iter().sum::<f64>() - 1.0).abs() < 1e-9);
+        assert!(p.iter().all(|x| (0.0..=1.0).contains(x)));
+    }
+}
