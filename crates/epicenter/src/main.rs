@@ -1,1 +1,60 @@
-fn main() {}
+//! The house: the command line, and everything that reads, shows and tells.
+//!
+//! This is the only crate with files, threads and a terminal. `main` maps what became of a command to an exit code: 0 done,
+//! 1 an input could not be read at all, 2 usage, 3 an attack was found and `--fail-on-attack` was given.
+
+mod args;
+mod case_json;
+mod case_text;
+mod fingerprint;
+mod input;
+mod investigate;
+mod lookup;
+mod sources;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use args::{AtlasCommand, Cli, Command};
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(code) => code,
+        // Whoever reads the output has seen enough.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            tell(&format!("{error:#}"));
+            ExitCode::from(1)
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    match cli.command {
+        Command::Investigate(args) => investigate::run(&args),
+        Command::Lookup(args) => lookup::lookup(&args),
+        Command::Atlas(AtlasCommand::Build(args)) => lookup::build(&args),
+        Command::Atlas(AtlasCommand::Show(args)) => lookup::show(&args),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "epicenter", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Man => {
+            clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout())?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// One line for the person at the terminal.
+#[expect(clippy::print_stderr, reason = "this is where the program speaks to people")]
+fn tell(line: &str) {
+    eprintln!("epicenter: {line}");
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
+    })
+}

@@ -1,0 +1,257 @@
+//! The atlas file: compact, checked, and never trusted.
+//!
+//! ```text
+//! "EPCATLAS" version:u8 rest            rest is one zstd frame
+//! rest = about strings places rows      numbers are LEB128
+//! about   = text(built) text(attribution lines joined by \n)
+//! names   = count (text)*               network names
+//! places  = count (country:2 bytes, kind:u8, routed:u8, asn, name index)*
+//! rows    = for IPv4, then for IPv6: count (length, place index)*
+//!           rows cover the whole address space in order; length - 1 is written as
+//!           trailing-zero count of the length, then the odd part >> 1
+//! ```
+//!
+//! Every count is checked against what the bytes can hold before anything is allocated, every index against its table, and
+//! the rows against the size of the address space.
+
+use std::fmt;
+
+use crate::place::{Country, Kind};
+
+/// First bytes of an atlas file.
+pub const MAGIC: &[u8; 8] = b"EPCATLAS";
+/// Version of the format.
+pub const VERSION: u8 = 1;
+/// Uncompressed size at most.
+pub const SIZE_MAX: usize = 256 << 20;
+
+/// What an atlas is made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct About {
+    /// Day of the newest source, `YYYY-MM-DD`.
+    pub built: String,
+    /// SHA-256 of the atlas file, lower case hex.
+    pub sha256: String,
+    /// Attribution lines that its sources ask for.
+    pub attribution: Vec<String>,
+    /// Size of the file in bytes.
+    pub bytes: u64,
+    /// Ranges of IPv4 and of IPv6.
+    pub ranges: [u64; 2],
+    /// Different networks.
+    pub networks: u64,
+}
+
+/// Why bytes are no atlas.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error(pub(crate) &'static str);
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "not a usable atlas: {}", self.0)
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// A place as it is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Stored {
+    /// Country.
+    pub country: Country,
+    /// Kind.
+    pub kind: Kind,
+    /// Announced by some network.
+    pub routed: bool,
+    /// AS number.
+    pub asn: u32,
+    /// Index of the name.
+    pub name: u32,
+}
+
+/// A file taken apart.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Parts {
+    /// Day of the newest source.
+    pub built: String,
+    /// Attribution lines.
+    pub attribution: Vec<String>,
+    /// Network names.
+    pub names: Vec<String>,
+    /// Places.
+    pub places: Vec<Stored>,
+    /// Rows of IPv4: first address and place index.
+    pub ipv4: Vec<(u32, u32)>,
+    /// Rows of IPv6.
+    pub ipv6: Vec<(u128, u32)>,
+}
+
+impl Parts {
+    /// Writes the file.
+    ///
+    /// # Panics
+    ///
+    /// Where rows do not begin at zero or are not in order: they come from [`crate::build`], which makes them so.
+    pub fn write(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        text(&mut out, &self.built);
+        text(&mut out, &self.attribution.join("\n"));
+        number(&mut out, self.names.len() as u128);
+        for name in &self.names {
+            text(&mut out, name);
+        }
+        number(&mut out, self.places.len() as u128);
+        for place in &self.places {
+            out.extend(place.country.0);
+            out.push(place.kind as u8);
+            out.push(u8::from(place.routed));
+            number(&mut out, u128::from(place.asn));
+            number(&mut out, u128::from(place.name));
+        }
+        let ipv4: Vec<(u128, u32)> = self.ipv4.iter().map(|&(start, place)| (u128::from(start), place)).collect();
+        for (rows, end) in [(&ipv4, 1u128 << 32), (&self.ipv6, 0)] {
+            number(&mut out, rows.len() as u128);
+            for (i, (start, place)) in rows.iter().enumerate() {
+                let next = rows.get(i + 1).map_or(end, |row| row.0);
+                let length = next.wrapping_sub(*start);
+                assert!(length != 0 || rows.len() == 1, "rows are in order and cover everything");
+                // A length of zero stands for the whole of IPv6.
+                let zeros = if length == 0 { 128 } else { length.trailing_zeros() };
+                out.push(zeros as u8);
+                number(&mut out, if length == 0 { 0 } else { (length >> zeros) >> 1 });
+                number(&mut out, u128::from(*place));
+            }
+        }
+        let mut file = MAGIC.to_vec();
+        file.push(VERSION);
+        file.extend(zstd::bulk::compress(&out, 19).expect("compression into memory does not fail"));
+        file
+    }
+
+    /// Takes a file apart and checks it.
+    pub fn read(file: &[u8]) -> Result<Parts, Error> {
+        let rest = file.strip_prefix(MAGIC).ok_or(Error("it does not begin like one"))?;
+        let (&version, packed) = rest.split_first().ok_or(Error("it is cut short"))?;
+        if version != VERSION {
+            return Err(Error("its format is of another version"));
+        }
+        let size = zstd::zstd_safe::get_frame_content_size(packed).ok().flatten().unwrap_or(0);
+        let size = usize::try_from(size).ok().filter(|&size| size <= SIZE_MAX).ok_or(Error("it claims to be too large"))?;
+        let bytes = zstd::bulk::decompress(packed, size).map_err(|_| Error("it is damaged"))?;
+        Reader(&bytes).parts()
+    }
+}
+
+fn number(out: &mut Vec<u8>, mut value: u128) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+fn text(out: &mut Vec<u8>, text: &str) {
+    number(out, text.len() as u128);
+    out.extend(text.as_bytes());
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    fn parts(mut self) -> Result<Parts, Error> {
+        let mut parts = Parts { built: self.text()?, ..Parts::default() };
+        parts.attribution = self.text()?.lines().map(str::to_owned).collect();
+        let names = self.count(1)?;
+        parts.names = (0..names).map(|_| self.text()).collect::<Result<_, _>>()?;
+        let places = self.count(6)?;
+        parts.places.reserve_exact(places);
+        for _ in 0..places {
+            let head = self.take(4)?;
+            let kind = *Kind::ALL.get(usize::from(head[2])).ok_or(Error("a kind is unknown"))?;
+            let country = Country([head[0], head[1]]);
+            if !country.0.iter().all(u8::is_ascii_uppercase) {
+                return Err(Error("a country is no two capital letters"));
+            }
+            let routed = head[3] != 0;
+            let asn = u32::try_from(self.number()?).map_err(|_| Error("an AS number is too large"))?;
+            let name = self.index(parts.names.len())?;
+            parts.places.push(Stored { country, kind, routed, asn, name });
+        }
+        let places = parts.places.len();
+        let mut at = 0u128;
+        for _ in 0..self.count(3)? {
+            parts.ipv4.push((u32::try_from(at).map_err(|_| Error("IPv4 rows overrun"))?, 0));
+            at = at.checked_add(self.length()?).ok_or(Error("IPv4 rows overrun"))?;
+            parts.ipv4.last_mut().ok_or(Error("no row"))?.1 = self.index(places)?;
+        }
+        if at != 1 << 32 {
+            return Err(Error("IPv4 rows do not cover the address space"));
+        }
+        let mut at = 0u128;
+        let count = self.count(3)?;
+        for i in 0..count {
+            let start = at;
+            let length = self.length()?;
+            let (next, over) = at.overflowing_add(length);
+            let is_end = i + 1 == count && next == 0;
+            if (over && !is_end) || (length == 0 && count != 1) {
+                return Err(Error("IPv6 rows overrun"));
+            }
+            at = next;
+            parts.ipv6.push((start, self.index(places)?));
+        }
+        if at != 0 || parts.ipv6.is_empty() {
+            return Err(Error("IPv6 rows do not cover the address space"));
+        }
+        Ok(parts)
+    }
+
+    fn take(&mut self, n: usize) -> Result<&[u8], Error> {
+        let (head, rest) = self.0.split_at_checked(n).ok_or(Error("it is cut short"))?;
+        self.0 = rest;
+        Ok(head)
+    }
+
+    fn number(&mut self) -> Result<u128, Error> {
+        let mut value = 0u128;
+        for shift in (0..128).step_by(7) {
+            let (&byte, rest) = self.0.split_first().ok_or(Error("it is cut short"))?;
+            self.0 = rest;
+            value |= u128::from(byte & 0x7f).checked_shl(shift).unwrap_or(0);
+            if byte < 0x80 {
+                return Ok(value);
+            }
+        }
+        Err(Error("a number does not end"))
+    }
+
+    /// A count of things that take at least `least` bytes each: never more than the bytes left can hold.
+    fn count(&mut self, least: usize) -> Result<usize, Error> {
+        let count = usize::try_from(self.number()?).map_err(|_| Error("a count is too large"))?;
+        if count > self.0.len() / least { Err(Error("a count is too large")) } else { Ok(count) }
+    }
+
+    fn index(&mut self, limit: usize) -> Result<u32, Error> {
+        let index = self.number()?;
+        if index < limit as u128 { Ok(index as u32) } else { Err(Error("an index is out of its table")) }
+    }
+
+    fn length(&mut self) -> Result<u128, Error> {
+        let zeros = u32::from(self.take(1)?[0]);
+        let odd = self.number()?;
+        if zeros == 128 && odd == 0 {
+            return Ok(0);
+        }
+        let odd = odd.checked_mul(2).map(|odd| odd + 1).ok_or(Error("a length is too large"))?;
+        if zeros > 127 || odd.leading_zeros() < zeros {
+            return Err(Error("a length is too large"));
+        }
+        Ok(odd << zeros)
+    }
+
+    fn text(&mut self) -> Result<String, Error> {
+        let count = self.count(1)?;
+        let bytes = self.take(count)?;
+        String::from_utf8(bytes.to_vec()).map_err(|_| Error("a text is no UTF-8"))
+    }
+}

@@ -1,0 +1,162 @@
+//! The case as JSON: `epicenter.case/1`, whose schema is `docs/case.schema.json`. This shape is a promise: fields may be added,
+//! none changes its meaning. Field order is fixed and numbers are rounded, so that the same case gives the same bytes.
+
+use std::net::IpAddr;
+
+use atlas::Atlas;
+use incident::Case;
+use incident::case::{Confidence, Incident, Meaning, Share};
+use serde_json::{Value, json};
+
+/// Renders a case.
+pub(crate) fn render(case: &Case, atlas: &Atlas) -> anyhow::Result<String> {
+    let about = atlas.about();
+    let value = json!({
+        "schema": "epicenter.case/1",
+        "engine": {
+            "version": env!("CARGO_PKG_VERSION"),
+            "atlas": { "built": about.built, "sha256": about.sha256, "attribution": about.attribution },
+        },
+        "inputs": case.inputs.iter().map(|input| json!({
+            "name": input.name,
+            "kind": input.kind,
+            "bytes": input.bytes,
+            "records": input.records,
+            "packets": input.packets,
+            "octets": input.octets,
+            "first": input.first_ns.map(time),
+            "last": input.last_ns.map(time),
+            "faults": input.faults.iter().map(|fault| json!({
+                "reason": fault.reason, "count": fault.count, "first_offset": fault.first_offset,
+            })).collect::<Vec<_>>(),
+        })).collect::<Vec<_>>(),
+        "incidents": case.incidents.iter().map(incident).collect::<Vec<_>>(),
+        "verdicts": [],
+        "scans": case.scans.iter().map(|scan| json!({
+            "source": IpAddr::V6(scan.source).to_canonical().to_string(),
+            "hosts": scan.hosts,
+            "packets": scan.packets,
+            "start": time(scan.start_ns),
+            "end": time(scan.end_ns),
+            "what": scan.what,
+        })).collect::<Vec<_>>(),
+        "caveats": case.caveats,
+    });
+    let mut text = serde_json::to_string_pretty(&value)?;
+    text.push('\n');
+    Ok(text)
+}
+
+fn incident(incident: &Incident) -> Value {
+    let sources = &incident.sources;
+    json!({
+        "id": incident.id,
+        "kind": "ddos",
+        "target": {
+            "prefix": incident.target.to_string(),
+            "hosts": incident.target_hosts,
+            "service": null,
+            "ports": incident.ports.iter().map(|port| json!({
+                "protocol": port.protocol, "port": port.port, "share": round(port.share),
+            })).collect::<Vec<_>>(),
+        },
+        "start": time(incident.start_ns),
+        "end": incident.end_ns.map(time),
+        "ongoing": incident.ongoing,
+        "peak": {
+            "at": time(incident.peak.at_ns),
+            "packets_per_second": round(incident.peak.packets_per_second),
+            "bits_per_second": round(incident.peak.bits_per_second),
+            "requests_per_second": incident.peak.requests_per_second.map(round),
+        },
+        "total": { "packets": incident.packets, "bytes": incident.bytes, "requests": incident.requests },
+        "vectors": incident.vectors.iter().map(|vector| json!({
+            "name": vector.vector.name(),
+            "share": round(vector.share),
+            "packets": vector.packets,
+            "bytes": vector.bytes,
+            "start": time(vector.start_ns),
+            "end": time(vector.end_ns),
+            "why": vector.why,
+        })).collect::<Vec<_>>(),
+        "timeline": {
+            "start": time(incident.timeline.start_ns),
+            "step_seconds": incident.timeline.step_ns / 1_000_000_000,
+            "packets": incident.timeline.packets,
+        },
+        "sources": {
+            "distinct": sources.distinct,
+            "distinct_exact": sources.distinct_exact,
+            "meaning": meaning(sources.meaning),
+            "forged": share(sources.forged),
+            "forged_because": sources.forged_because.iter().map(|test| {
+                let mut said = json!({ "test": test.test, "says": test.says });
+                if let Some(value) = test.value {
+                    said["value"] = json!(round(value));
+                }
+                said
+            }).collect::<Vec<_>>(),
+            "reflected": share(sources.reflected),
+            "countries": sources.countries.iter().map(|c| json!({
+                "code": c.country.as_str(), "share": share(c.share), "distinct": c.distinct,
+            })).collect::<Vec<_>>(),
+            "networks": sources.networks.iter().map(|n| json!({
+                "asn": n.asn, "name": n.name, "country": n.country.as_str(), "kind": n.kind.name(),
+                "share": share(n.share), "distinct": n.distinct,
+            })).collect::<Vec<_>>(),
+            "prefixes": sources.prefixes.iter().map(|(prefix, s)| json!({
+                "prefix": prefix.to_string(), "share": share(*s),
+            })).collect::<Vec<_>>(),
+            "kinds": sources.kinds.iter().map(|(kind, s)| json!({
+                "kind": kind.name(), "share": share(*s),
+            })).collect::<Vec<_>>(),
+        },
+        "audience": null,
+        "confidence": confidence(incident.confidence),
+        "caveats": incident.caveats,
+    })
+}
+
+/// What the geography of the sources means.
+pub(crate) fn meaning(meaning: Meaning) -> &'static str {
+    match meaning {
+        Meaning::Senders => "senders",
+        Meaning::Reflectors => "reflectors",
+        Meaning::Forged => "forged",
+        Meaning::Undetermined => "undetermined",
+    }
+}
+
+/// The word for a level of confidence.
+pub(crate) fn confidence(confidence: Confidence) -> &'static str {
+    match confidence {
+        Confidence::Low => "low",
+        Confidence::Moderate => "moderate",
+        Confidence::High => "high",
+    }
+}
+
+/// Six decimals: more would be noise, and less would lose small countries.
+fn round(value: f64) -> f64 {
+    (value * 1e6).round() / 1e6
+}
+
+fn share(share: Share) -> Value {
+    json!({ "estimate": round(share.estimate), "low": round(share.low), "high": round(share.high) })
+}
+
+/// RFC 3339 in UTC, with as many decimals as needed.
+pub(crate) fn time(ns: u64) -> String {
+    let stamp = jiff::Timestamp::from_nanosecond(i128::from(ns)).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    stamp.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn times_are_rfc_3339() {
+        assert_eq!(super::time(1_741_600_000_000_000_000), "2025-03-10T09:46:40Z");
+        assert_eq!(super::time(1_741_600_000_123_000_000), "2025-03-10T09:46:40.123Z");
+        assert_eq!(super::time(0), "1970-01-01T00:00:00Z");
+    }
+}

@@ -1,0 +1,471 @@
+//! The case as a page for people: what an engineer wants to read at three in the morning, most important first.
+//!
+//! Rules of the page: never a share without its interval, never a country before it is said what the addresses are worth,
+//! nothing wider than a hundred columns, and no colour or wide character where the terminal may not have them.
+
+use std::net::IpAddr;
+
+use atlas::Atlas;
+use detect::Vector;
+use incident::Case;
+use incident::case::{Incident, Input, Meaning, Share};
+
+use crate::case_json::{confidence, time};
+
+/// What the reader's terminal can show.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Style {
+    /// Escape sequences for bold and colour.
+    pub(crate) colour: bool,
+    /// Block characters.
+    pub(crate) wide: bool,
+}
+
+const WIDTH: usize = 98;
+/// Lines of each list.
+const TOP: usize = 10;
+const BAR: usize = 30;
+
+/// Renders a case.
+pub(crate) fn render(case: &Case, atlas: &Atlas, style: Style) -> String {
+    let mut page = Page { text: String::new(), style };
+    page.summary(case);
+    for (i, incident) in case.incidents.iter().enumerate() {
+        page.incident(incident, (case.incidents.len() > 1).then_some(i + 1));
+    }
+    page.scans(case);
+    page.inputs(case);
+    page.footer(atlas);
+    page.text
+}
+
+struct Page {
+    text: String,
+    style: Style,
+}
+
+impl Page {
+    fn line(&mut self, text: &str) {
+        self.text.push_str(text.trim_end());
+        self.text.push('\n');
+    }
+
+    fn bold(&self, text: &str) -> String {
+        if self.style.colour { format!("\x1b[1m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    fn heading(&mut self, text: &str) {
+        let heading = self.bold(text);
+        self.line("");
+        self.line(&heading);
+    }
+
+    /// Words broken into lines, the first with `first`, the others indented as far.
+    fn wrapped(&mut self, first: &str, text: &str) {
+        let indent = " ".repeat(first.chars().count());
+        let mut line = first.to_owned();
+        let mut empty = true;
+        for word in text.split_whitespace() {
+            if !empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
+                self.line(&line);
+                line = indent.clone();
+                empty = true;
+            }
+            if !empty {
+                line.push(' ');
+            }
+            line.push_str(word);
+            empty = false;
+        }
+        self.line(&line);
+    }
+
+    fn summary(&mut self, case: &Case) {
+        let seen = seen(&case.inputs);
+        match case.incidents.as_slice() {
+            [] => {
+                let text = self.bold("No attack found");
+                self.line(&format!("{text} in {seen}."));
+                if case.inputs.iter().all(|input| input.records == 0) {
+                    self.line("There was nothing to examine: no packet could be decoded.");
+                } else {
+                    self.wrapped("", "Looked at: what each host got and whether it had asked for it, handshakes that were not completed, unfinished and repeated requests, and the same to whole networks. Slow or small attacks that look like ordinary use, and attacks outside this input, would not be seen.");
+                }
+            }
+            [one] => {
+                let headline = self.bold(&headline(one));
+                self.wrapped("", &headline);
+            }
+            many => {
+                let text = self.bold(&format!("{} attacks", many.len()));
+                self.line(&format!("{text} in {seen}."));
+                for (i, incident) in many.iter().enumerate() {
+                    self.wrapped(&format!("{:>3}. ", i + 1), &headline(incident));
+                }
+            }
+        }
+        for caveat in &case.caveats {
+            self.wrapped("  ! ", caveat);
+        }
+    }
+
+    fn incident(&mut self, incident: &Incident, number: Option<usize>) {
+        if let Some(number) = number {
+            let title = format!("{}. {} on {}", number, vector_names(incident), target(incident));
+            self.line("");
+            self.line(&"=".repeat(WIDTH.min(title.chars().count())));
+            let title = self.bold(&title);
+            self.line(&title);
+        }
+        self.heading("WHAT AND WHEN");
+        self.line(&format!("  target      {}", target(incident)));
+        if !incident.ports.is_empty() {
+            let ports: Vec<String> = incident
+                .ports
+                .iter()
+                .take(6)
+                .map(|p| format!("{} {} ({:.1} %)", p.protocol, p.port, p.share * 100.0))
+                .collect();
+            self.wrapped("  ports       ", &ports.join(", "));
+        } else {
+            self.line("  ports       spread too widely to name, or none in this protocol");
+        }
+        self.line(&format!("  start       {}", time(incident.start_ns)));
+        let end = incident.end_ns.map_or("-".to_owned(), time);
+        let ongoing = if incident.ongoing { "  still running when the input ends" } else { "" };
+        self.line(&format!("  end         {end}{ongoing}"));
+        let lasted = incident.end_ns.unwrap_or(incident.start_ns) - incident.start_ns;
+        self.line(&format!("  duration    {}", duration(lasted)));
+        let peak = &incident.peak;
+        let requests = peak.requests_per_second.map_or(String::new(), |r| format!(", {} requests/s", count(r.round() as u64)));
+        self.line(&format!(
+            "  peak        {} packets/s, {}bit/s{requests}, at {}",
+            count(peak.packets_per_second as u64),
+            metric(peak.bits_per_second),
+            time(peak.at_ns)
+        ));
+        let requests = incident.requests.map_or(String::new(), |r| format!(", {} requests", count(r)));
+        self.line(&format!("  total       {} packets, {}B{requests}", count(incident.packets), metric(incident.bytes as f64)));
+        self.line(&format!("  evidence    {} confidence", confidence(incident.confidence)));
+        self.line(&format!("  case id     {}", incident.id));
+        self.chart(incident);
+
+        self.heading("VECTORS (share of the attack's packets)");
+        for vector in &incident.vectors {
+            self.line(&format!("  {:<28} {:>5.1} %  {} packets", vector.vector.name(), vector.share * 100.0, count(vector.packets)));
+            self.wrapped("      ", &vector.why);
+        }
+        self.sources(incident);
+        self.heading("WHAT IS NOT KNOWN");
+        for caveat in &incident.caveats {
+            self.wrapped("  - ", caveat);
+        }
+    }
+
+    /// Packets over time, one column a step.
+    fn chart(&mut self, incident: &Incident) {
+        let timeline = &incident.timeline;
+        let most = timeline.packets.iter().copied().max().unwrap_or(0);
+        if timeline.packets.len() < 3 || most == 0 {
+            return;
+        }
+        let levels: &[char] = if self.style.wide { &['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'] } else { &['.', ':', '-', '=', '+', '*', '#', '@'] };
+        let columns: String = resample(&timeline.packets, 84)
+            .iter()
+            .map(|&packets| {
+                if packets == 0 { ' ' } else { levels[(packets.saturating_mul(levels.len() as u64 - 1) / most.max(1)).min(7) as usize] }
+            })
+            .collect();
+        self.line(&format!("  over time   {columns}"));
+        self.line(&format!("              {} per step, {} packets in the strongest", duration(timeline.step_ns.max(1)), count(most)));
+    }
+
+    fn sources(&mut self, incident: &Incident) {
+        let sources = &incident.sources;
+        self.heading("FROM WHERE");
+        let (what, warning) = match sources.meaning {
+            Meaning::Forged => (
+                "addresses written on the packets",
+                "THE SOURCES ARE FORGED. Countries and networks below mean nothing for who sent the packets.",
+            ),
+            Meaning::Reflectors => (
+                "reflectors (abused machines)",
+                "THE SOURCES ARE REFLECTORS: machines that were made to answer. They are victims too; the sender is hidden behind them.",
+            ),
+            Meaning::Undetermined => (
+                "sources",
+                "IT IS NOT DETERMINED whether the sources are forged. Read the places below with that in mind.",
+            ),
+            Meaning::Senders => ("senders", "The sources are the machines that sent the packets."),
+        };
+        let warning = self.bold(warning);
+        self.wrapped("  ", &warning);
+        let about = if sources.distinct_exact { "" } else { "about " };
+        self.line(&format!("  distinct    {about}{} source addresses", count(sources.distinct)));
+        self.bar("forged", sources.forged, 12);
+        self.bar("reflected", sources.reflected, 12);
+        self.line("");
+        self.line("  Why we think so:");
+        for test in &sources.forged_because {
+            self.wrapped(&format!("    {:<11} ", test.test), &test.says);
+        }
+        let kinds: Vec<_> = sources.kinds.iter().map(|(kind, s)| (kind.name().to_owned(), *s)).collect();
+        self.list(&format!("Kinds of network of the {what}"), &kinds, kinds.len());
+        let countries: Vec<_> =
+            sources.countries.iter().map(|c| (format!("{}  {:>6} addr.", c.country, short(c.distinct)), c.share)).collect();
+        self.list(&format!("Countries of the {what}"), &countries, countries.len());
+        let networks: Vec<_> = sources
+            .networks
+            .iter()
+            .map(|n| {
+                let name = if n.asn == 0 && n.name.is_empty() { "not announced" } else { &n.name };
+                (format!("AS{} {name}", n.asn), n.share)
+            })
+            .collect();
+        self.list(&format!("Networks of the {what}"), &networks, networks.len());
+        let prefixes: Vec<_> = sources.prefixes.iter().map(|(prefix, s)| (prefix.to_string(), *s)).collect();
+        self.list(&format!("Prefixes of the {what}"), &prefixes, prefixes.len());
+    }
+
+    fn list(&mut self, title: &str, rows: &[(String, Share)], total: usize) {
+        if rows.is_empty() {
+            return;
+        }
+        self.line("");
+        let more = if total > TOP { format!(", the {TOP} largest") } else { String::new() };
+        self.line(&format!("  {title} (share of attack packets, 95 % interval{more})"));
+        for (label, share) in rows.iter().take(TOP) {
+            self.bar(label, *share, 32);
+        }
+    }
+
+    /// A share with its interval, drawn and printed: `=` up to the estimate, `-` over the interval.
+    fn bar(&mut self, label: &str, share: Share, room: usize) {
+        let at = |value: f64| ((value * BAR as f64).round() as usize).min(BAR);
+        let (low, estimate, high) = (at(share.low), at(share.estimate), at(share.high));
+        let (full, span, point) = if self.style.wide { ('█', '─', '┤') } else { ('=', '-', '|') };
+        let drawn: String = (0..BAR)
+            .map(|i| match () {
+                () if i + 1 == estimate && high > low => point,
+                () if i < low.min(estimate) => full,
+                () if i >= low && i < high => span,
+                () => ' ',
+            })
+            .collect();
+        let label: String = label.chars().take(room).collect();
+        self.line(&format!(
+            "  {label:<room$}  {drawn} {:>5.1} % [{:.1}, {:.1}]",
+            share.estimate * 100.0,
+            share.low * 100.0,
+            share.high * 100.0
+        ));
+    }
+
+    fn scans(&mut self, case: &Case) {
+        if case.scans.is_empty() {
+            return;
+        }
+        self.heading("ALSO SEEN (no attack on one target)");
+        for scan in case.scans.iter().take(TOP) {
+            let source = IpAddr::V6(scan.source).to_canonical();
+            self.wrapped(
+                "  - ",
+                &format!("{}: {source}, {} hosts, {} packets, from {} to {}", scan.what, count(scan.hosts), count(scan.packets), time(scan.start_ns), time(scan.end_ns)),
+            );
+        }
+        if case.scans.len() > TOP {
+            self.line(&format!("  and {} more; --format json has them all", case.scans.len() - TOP));
+        }
+    }
+
+    fn inputs(&mut self, case: &Case) {
+        self.heading("WHAT WAS READ");
+        for input in &case.inputs {
+            let span = match (input.first_ns, input.last_ns) {
+                (Some(first), Some(last)) => format!(", {} to {}", time(first), time(last)),
+                _ => String::new(),
+            };
+            self.wrapped(
+                "  ",
+                &format!("{}: {}, {} packets, {}B on the wire{span}", input.name, if input.kind == "empty" { "empty" } else { "packets" }, count(input.records), metric(input.octets as f64)),
+            );
+            for fault in &input.faults {
+                let words = fault_words(fault.reason);
+                self.wrapped("    ! ", &format!("{} x {}: {words}; first at byte {}", count(fault.count), fault.reason, fault.first_offset));
+            }
+        }
+    }
+
+    fn footer(&mut self, atlas: &Atlas) {
+        let about = atlas.about();
+        self.line("");
+        self.wrapped(
+            "",
+            &format!(
+                "Address data of {}, sha256 {}...; {}",
+                about.built,
+                about.sha256.get(..12).unwrap_or(&about.sha256),
+                about.attribution.join("; ")
+            ),
+        );
+        self.line("Everything in full, for programs: the same command with --format json");
+    }
+}
+
+fn vector_names(incident: &Incident) -> String {
+    let labels: Vec<&str> = incident.vectors.iter().map(|v| v.vector.label()).collect();
+    match labels.as_slice() {
+        [] => "attack".to_owned(),
+        [one] => (*one).to_owned(),
+        [first, rest @ ..] => format!("{first} with {}", rest.join(", ")),
+    }
+}
+
+fn target(incident: &Incident) -> String {
+    let text = incident.target.to_string();
+    let host = text.strip_suffix("/32").filter(|_| !text.contains(':')).or(text.strip_suffix("/128"));
+    match host {
+        Some(host) => host.to_owned(),
+        None => format!("{text} ({} hosts)", count(incident.target_hosts)),
+    }
+}
+
+fn headline(incident: &Incident) -> String {
+    let lasted = incident.end_ns.unwrap_or(incident.start_ns) - incident.start_ns;
+    let sources = &incident.sources;
+    let about = if sources.distinct_exact { "" } else { "about " };
+    let mechanism = match sources.meaning {
+        Meaning::Forged => "The sources are forged: countries mean nothing here.",
+        Meaning::Reflectors => "The sources are reflectors, abused machines; the sender is hidden behind them.",
+        Meaning::Undetermined => "Whether the sources are forged is not determined.",
+        Meaning::Senders => "The sources are the machines that sent it.",
+    };
+    let http = incident.vectors.first().is_some_and(|v| matches!(v.vector, Vector::HttpFlood | Vector::Slowloris | Vector::SlowPost));
+    let size = match incident.requests {
+        Some(requests) if http => format!("{} requests in {} packets", count(requests), count(incident.packets)),
+        _ => format!("{} packets", count(incident.packets)),
+    };
+    let ongoing = if incident.ongoing { ", still running when the input ends" } else { "" };
+    format!(
+        "{} on {}: {size} from {about}{} addresses in {}{ongoing}. {mechanism}",
+        capitalised(&vector_names(incident)),
+        target(incident),
+        count(sources.distinct),
+        duration(lasted),
+    )
+}
+
+fn capitalised(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or(String::new(), |first| first.to_uppercase().chain(chars).collect())
+}
+
+fn seen(inputs: &[Input]) -> String {
+    let packets: u64 = inputs.iter().map(|input| input.records).sum();
+    let first = inputs.iter().filter_map(|input| input.first_ns).min();
+    let last = inputs.iter().filter_map(|input| input.last_ns).max();
+    match (first, last) {
+        (Some(first), Some(last)) => format!("{} packets over {}", count(packets), duration(last - first)),
+        _ => format!("{} packets", count(packets)),
+    }
+}
+
+/// Sums steps into at most so many columns.
+fn resample(values: &[u64], columns: usize) -> Vec<u64> {
+    let per = values.len().div_ceil(columns).max(1);
+    values.chunks(per).map(|chunk| chunk.iter().copied().max().unwrap_or(0)).collect()
+}
+
+/// Digits in groups of three.
+fn count(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// At most six characters.
+fn short(n: u64) -> String {
+    match n {
+        0..=99_999 => n.to_string(),
+        100_000..=9_999_999 => format!("{:.0}k", n as f64 / 1e3),
+        _ => format!("{:.0}M", n as f64 / 1e6),
+    }
+}
+
+/// With a decimal prefix, ready for a unit.
+fn metric(value: f64) -> String {
+    let (scaled, prefix) = match value {
+        v if v >= 1e12 => (v / 1e12, "T"),
+        v if v >= 1e9 => (v / 1e9, "G"),
+        v if v >= 1e6 => (v / 1e6, "M"),
+        v if v >= 1e3 => (v / 1e3, "k"),
+        v => return format!("{v:.0} "),
+    };
+    format!("{scaled:.2} {prefix}")
+}
+
+fn duration(ns: u64) -> String {
+    let seconds = ns as f64 / 1e9;
+    match seconds {
+        s if s < 1e-3 => format!("{:.0} microseconds", s * 1e6),
+        s if s < 1.0 => format!("{:.1} ms", s * 1e3),
+        s if s < 120.0 => format!("{} s", trimmed(s)),
+        s if s < 7_200.0 => format!("{:.0} min {:.0} s", (s / 60.0).floor(), s % 60.0),
+        s => format!("{:.0} h {:.0} min", (s / 3_600.0).floor(), s % 3_600.0 / 60.0),
+    }
+}
+
+fn trimmed(value: f64) -> String {
+    let text = format!("{value:.1}");
+    text.strip_suffix(".0").unwrap_or(&text).to_owned()
+}
+
+/// What a fault means for the reader.
+fn fault_words(reason: &str) -> &'static str {
+    match reason {
+        "file-truncated" => "the file ends inside a record; everything before it was used",
+        "record-length" => "a length that cannot be true",
+        "resynchronised" => "bytes were skipped to find the next record",
+        "block-malformed" => "a malformed block was skipped",
+        "timestamp" => "a time that cannot be true",
+        "link-type" => "a link type that is not decoded",
+        "link-truncated" => "a frame cut short",
+        "not-ip" => "frames that are not IP, such as ARP (ordinary)",
+        "ip-header" => "an IP header that is cut short or wrong",
+        "mapped-address" => "IPv6 packets with IPv4-mapped addresses, which must not be on a wire",
+        "extension-headers" => "too many IPv6 extension headers",
+        "transport-header" => "a TCP, UDP or ICMP header cut short or wrong; addresses and sizes were used",
+        "tunnel-depth" => "tunnels in tunnels beyond the limit",
+        "compression" => "the compressed stream is damaged; what came before was used",
+        _ => "the input could not be read to its end",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!(count(1_234_567), "1,234,567");
+        assert_eq!(count(12), "12");
+        assert_eq!(metric(1_500_000.0), "1.50 M");
+        assert_eq!(duration(23_680_000_000), "23.7 s");
+        assert_eq!(duration(23_500_000), "23.5 ms");
+        assert_eq!(duration(3_600_000_000_000), "60 min 0 s");
+    }
+
+    #[test]
+    fn a_bar_holds_its_interval() {
+        let mut page = Page { text: String::new(), style: Style::default() };
+        page.bar("US", Share { estimate: 0.5, low: 0.4, high: 0.6 }, 4);
+        assert!(page.text.contains("50.0 % [40.0, 60.0]"), "{}", page.text);
+        assert!(page.text.contains("============--|---"), "{}", page.text);
+    }
+}

@@ -1,0 +1,263 @@
+//! Inputs: opened, recognised by content, decompressed, and decoded into batches.
+//!
+//! With two threads one reads, decompresses and decodes while the other counts; batches travel through a short queue and
+//! come back empty, so that memory is bounded and nothing is allocated per packet. With one thread the same steps take turns.
+//! Batches are counted in the order of the input in both, so the result is the same.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::sync::mpsc;
+
+use incident::case::{Input, InputFault};
+use wire::{Batch, Capture, Faults, Kind, Reason};
+
+/// Bytes read at once.
+const READ: usize = 512 << 10;
+/// Batches between the threads.
+const QUEUE: usize = 8;
+/// Compressed streams inside compressed streams that are opened.
+const NESTED_MAX: usize = 2;
+
+/// What this program accepts, for error messages.
+const ACCEPTED: &str = "pcap and pcapng captures, plain, gzip or zstd";
+
+/// Reads one input to its end and gives its batches to `count`. `progress` is told how many bytes of the file were read.
+///
+/// # Errors
+///
+/// A line for people, where the input cannot be read at all. Damage further in is noted as faults of the input.
+pub(crate) fn read(
+    path: &Path,
+    threads: u8,
+    progress: &(dyn Fn(u64) + Sync),
+    mut count: impl FnMut(&Batch) + Send,
+) -> Result<Input, String> {
+    let name = path.display().to_string();
+    let bytes = std::sync::atomic::AtomicU64::new(0);
+    let source = open(path).map_err(|problem| format!("{name}: {problem}"))?;
+    let metered = Metered { source, bytes: &bytes, progress };
+    let mut decoder = Decoder::open(Box::new(BufReader::with_capacity(READ, metered))).map_err(|problem| format!("{name}: {problem}"))?;
+    let mut input = Input {
+        name,
+        kind: if decoder.capture.is_some() { "packets" } else { "empty" },
+        bytes: 0,
+        records: 0,
+        packets: 0,
+        octets: 0,
+        first_ns: None,
+        last_ns: None,
+        faults: Vec::new(),
+    };
+    let mut faults = Faults::default();
+    let mut note = |batch: &Batch, input: &mut Input| {
+        for flow in &batch.flows {
+            input.packets += flow.scaled_packets();
+            input.octets += flow.scaled_bytes();
+            input.first_ns = Some(input.first_ns.map_or(flow.first_ns, |first| first.min(flow.first_ns)));
+            input.last_ns = Some(input.last_ns.map_or(flow.last_ns, |last| last.max(flow.last_ns)));
+        }
+        input.records += batch.flows.len() as u64;
+        faults.merge(&batch.faults);
+        count(batch);
+    };
+    if threads <= 1 {
+        let mut batch = Batch::default();
+        while decoder.fill(&mut batch) {
+            note(&batch, &mut input);
+        }
+    } else {
+        std::thread::scope(|scope| {
+            let (full, filled) = mpsc::sync_channel::<Batch>(QUEUE);
+            let (empty, emptied) = mpsc::channel::<Batch>();
+            scope.spawn(move || {
+                let mut made = 0;
+                loop {
+                    let mut batch = match emptied.try_recv() {
+                        Ok(batch) => batch,
+                        Err(_) if made < QUEUE + 2 => {
+                            made += 1;
+                            Batch::default()
+                        }
+                        Err(_) => match emptied.recv() {
+                            Ok(batch) => batch,
+                            Err(_) => return,
+                        },
+                    };
+                    let more = decoder.fill(&mut batch);
+                    if !more || full.send(batch).is_err() {
+                        return;
+                    }
+                }
+            });
+            for batch in filled {
+                note(&batch, &mut input);
+                // The reader may be done and gone: then the batch is simply dropped.
+                let _ = empty.send(batch);
+            }
+        });
+    }
+    input.bytes = bytes.load(std::sync::atomic::Ordering::Relaxed);
+    input.faults = faults
+        .iter()
+        .map(|fault| InputFault { reason: fault.reason.name(), count: fault.count, first_offset: fault.first_offset })
+        .collect();
+    Ok(input)
+}
+
+fn open(path: &Path) -> Result<Box<dyn Read + Send>, String> {
+    if path == Path::new("-") {
+        return Ok(Box::new(std::io::stdin()));
+    }
+    match File::open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err("there is no such file".to_owned()),
+        Err(error) => Err(format!("cannot be opened: {error}")),
+        Ok(file) => match file.metadata() {
+            Ok(meta) if meta.is_dir() => Err(format!("is a directory; name the files in it ({ACCEPTED})")),
+            _ => Ok(Box::new(file)),
+        },
+    }
+}
+
+/// Counts what was read of the file itself, compressed or not.
+struct Metered<'a> {
+    source: Box<dyn Read + Send>,
+    bytes: &'a std::sync::atomic::AtomicU64,
+    progress: &'a (dyn Fn(u64) + Sync),
+}
+
+impl Read for Metered<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.source.read(buffer)?;
+        self.bytes.fetch_add(read as u64, std::sync::atomic::Ordering::Relaxed);
+        (self.progress)(read as u64);
+        Ok(read)
+    }
+}
+
+/// A capture being decoded.
+struct Decoder<'a> {
+    source: Box<dyn BufRead + Send + 'a>,
+    capture: Option<Capture>,
+    /// Bytes read and not yet consumed are `buffer[start..end]`.
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    offset: u64,
+    compressed: bool,
+    done: bool,
+}
+
+impl<'a> Decoder<'a> {
+    fn open(mut source: Box<dyn BufRead + Send + 'a>) -> Result<Decoder<'a>, String> {
+        let mut compressed = false;
+        for _ in 0..=NESTED_MAX {
+            let head = head(&mut *source).map_err(|error| format!("cannot be read: {error}"))?;
+            match wire::recognise(&head) {
+                Kind::Gzip => {
+                    compressed = true;
+                    let unpacked = flate2::bufread::MultiGzDecoder::new(Rejoined { head, at: 0, source });
+                    source = Box::new(BufReader::with_capacity(READ, unpacked));
+                }
+                Kind::Zstd => {
+                    compressed = true;
+                    let unpacked = zstd::stream::read::Decoder::with_buffer(Rejoined { head, at: 0, source })
+                        .map_err(|error| format!("the zstd stream cannot be opened: {error}"))?;
+                    source = Box::new(BufReader::with_capacity(READ, unpacked));
+                }
+                Kind::Unknown(looks) => {
+                    let first: Vec<String> = head.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+                    return Err(format!("looks like {looks} (first bytes {}); accepted are {ACCEPTED}", first.join(" ")));
+                }
+                kind => {
+                    return Ok(Decoder {
+                        capture: Capture::new(kind),
+                        buffer: vec![0; Capture::NEEDS_MAX + READ],
+                        source: Box::new(Rejoined { head, at: 0, source }),
+                        start: 0,
+                        end: 0,
+                        offset: 0,
+                        compressed,
+                        done: false,
+                    });
+                }
+            }
+        }
+        Err(format!("is compressed more than {NESTED_MAX} times; accepted are {ACCEPTED}"))
+    }
+
+    /// Fills a batch. False when there is nothing more.
+    fn fill(&mut self, batch: &mut Batch) -> bool {
+        batch.clear();
+        let Some(capture) = &mut self.capture else { return false };
+        while !batch.is_full() && !self.done {
+            let consumed = capture.decode(&self.buffer[self.start..self.end], batch);
+            self.start += consumed;
+            if batch.is_full() {
+                break;
+            }
+            // More bytes are needed: what is left moves to the front, and the file is read behind it.
+            self.buffer.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+            match self.source.read(&mut self.buffer[self.end..]) {
+                Ok(0) => {
+                    self.done = true;
+                    capture.finish(&self.buffer[..self.end], batch);
+                }
+                Ok(read) => {
+                    self.end += read;
+                    self.offset += read as u64;
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(_) => {
+                    self.done = true;
+                    batch.faults.note(if self.compressed { Reason::Compression } else { Reason::Read }, self.offset);
+                    capture.finish(&self.buffer[..self.end], batch);
+                }
+            }
+        }
+        !batch.flows.is_empty() || batch.faults.iter().next().is_some() || !self.done
+    }
+}
+
+/// The first bytes of a stream: 512, or fewer where it ends.
+fn head(source: &mut (dyn BufRead + Send + '_)) -> std::io::Result<Vec<u8>> {
+    let mut head = Vec::with_capacity(512);
+    match source.take(512).read_to_end(&mut head) {
+        // A damaged stream may still begin well.
+        Err(error) if head.is_empty() => Err(error),
+        _ => Ok(head),
+    }
+}
+
+/// A stream with its first bytes put back.
+struct Rejoined<'a> {
+    head: Vec<u8>,
+    at: usize,
+    source: Box<dyn BufRead + Send + 'a>,
+}
+
+impl Read for Rejoined<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if self.at < self.head.len() {
+            let n = buffer.len().min(self.head.len() - self.at);
+            buffer[..n].copy_from_slice(&self.head[self.at..self.at + n]);
+            self.at += n;
+            return Ok(n);
+        }
+        self.source.read(buffer)
+    }
+}
+
+impl BufRead for Rejoined<'_> {
+    fn fill_buf(&mut self) -> std::io::Result<&[u8]> {
+        if self.at < self.head.len() { Ok(&self.head[self.at..]) } else { self.source.fill_buf() }
+    }
+
+    fn consume(&mut self, n: usize) {
+        let from_head = n.min(self.head.len() - self.at);
+        self.at += from_head;
+        self.source.consume(n - from_head);
+    }
+}

@@ -1,0 +1,99 @@
+//! `epicenter investigate`: recorded input to a case.
+
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use detect::{Options, Tally};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::args::{Format, InvestigateArgs};
+use crate::{case_json, case_text, fingerprint, input, lookup, tell};
+
+/// Bytes from which on a progress bar is worth the eye.
+const PROGRESS_FROM: u64 = 32 << 20;
+
+/// Runs the command.
+pub(crate) fn run(args: &InvestigateArgs) -> anyhow::Result<ExitCode> {
+    // Counting needs no atlas, so it is loaded while the input is read; but a wrong --atlas is told before an hour of reading.
+    let atlas = lookup::open(&args.atlas)?;
+    let mut tally = Tally::new();
+    let mut inputs = Vec::new();
+    let mut unread = 0;
+    let bar = progress_bar(args);
+    for path in &args.inputs {
+        match input::read(path, args.threads, &|bytes| bar.inc(bytes), |batch| tally.add(batch)) {
+            Ok(input) => inputs.push(input),
+            Err(problem) => {
+                unread += 1;
+                bar.suspend(|| tell(&problem));
+            }
+        }
+    }
+    bar.finish_and_clear();
+    if inputs.is_empty() {
+        return Ok(ExitCode::from(1));
+    }
+    let options = Options { networks: args.network.clone() };
+    let case = incident::investigate(&tally, &atlas, &options, inputs);
+    drop(tally);
+    let printed = match args.format {
+        Format::Json => case_json::render(&case, &atlas)?,
+        Format::Text => case_text::render(&case, &atlas, style(args)),
+        Format::Fingerprint => {
+            if case.incidents.is_empty() {
+                tell("no attack was found, so there is no fingerprint");
+            }
+            fingerprint::render(&case)?
+        }
+    };
+    write(args.output.as_deref(), &printed)?;
+    Ok(match () {
+        () if args.fail_on_attack && !case.incidents.is_empty() => ExitCode::from(3),
+        () if unread > 0 => ExitCode::from(1),
+        () => ExitCode::SUCCESS,
+    })
+}
+
+fn write(path: Option<&Path>, text: &str) -> anyhow::Result<()> {
+    match path {
+        Some(path) => std::fs::write(path, text).with_context(|| format!("{}", path.display())),
+        None => {
+            let mut out = std::io::stdout().lock();
+            out.write_all(text.as_bytes())?;
+            Ok(out.flush()?)
+        }
+    }
+}
+
+/// Colours and wide characters only where somebody sees them.
+fn style(args: &InvestigateArgs) -> case_text::Style {
+    let terminal = args.output.is_none() && std::io::stdout().is_terminal();
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
+    let utf8 = locale.is_some_and(|l| l.to_ascii_lowercase().contains("utf-8") || l.to_ascii_lowercase().contains("utf8"));
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    case_text::Style { colour: terminal && !no_color, wide: utf8 }
+}
+
+fn progress_bar(args: &InvestigateArgs) -> ProgressBar {
+    let total: Option<u64> = args.inputs.iter().map(|path| std::fs::metadata(path).ok().map(|meta| meta.len())).sum();
+    let shown = !args.no_progress && std::io::stderr().is_terminal() && total.is_none_or(|bytes| bytes >= PROGRESS_FROM);
+    if !shown {
+        return ProgressBar::hidden();
+    }
+    let bar = match total {
+        Some(bytes) => ProgressBar::new(bytes),
+        None => ProgressBar::no_length(),
+    };
+    bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(5));
+    let form = if total.is_some() {
+        "{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta} left"
+    } else {
+        "{spinner} {bytes} {bytes_per_sec}"
+    };
+    bar.set_style(ProgressStyle::with_template(form).unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
