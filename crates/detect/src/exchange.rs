@@ -73,8 +73,8 @@ pub fn icmp_bit(icmp_type: u8) -> u64 {
 pub const ECHO_REQUEST: u64 = 1 << 8 | 1 << 32;
 /// Echo replies: ICMP type 0, ICMPv6 type 129.
 pub const ECHO_REPLY: u64 = 1 | 1 << 33;
-/// Errors: ICMP 3, 4, 11, 12. ICMPv6 1 to 4 share bits 3 and 4 with them.
-pub const ICMP_ERRORS: u64 = 1 << 3 | 1 << 4 | 1 << 11 | 1 << 12 | 1 << 1 | 1 << 2;
+/// Errors and redirects: ICMP 3, 4, 5, 11, 12. ICMPv6 1 to 4 share bits 3 and 4 with them.
+pub const ICMP_ERRORS: u64 = 1 << 3 | 1 << 4 | 1 << 5 | 1 << 11 | 1 << 12 | 1 << 1 | 1 << 2;
 /// Neighbour discovery and multicast listener reports (ICMPv6 130 to 143): a link's own housekeeping.
 pub const LINK_LOCAL_TALK: u64 = 0x3fff << 34;
 
@@ -148,7 +148,7 @@ impl Exchange {
             Vector::IcmpFlood => {
                 let answers = o.icmp_types & ECHO_REQUEST != 0 && i.icmp_types & ECHO_REQUEST == 0;
                 let errors_only = i.icmp_types & !ICMP_ERRORS == 0;
-                let housekeeping = i.icmp_types & !LINK_LOCAL_TALK == 0 && i.icmp_types != 0;
+                let housekeeping = i.icmp_types & !LINK_LOCAL_TALK == 0 && i.icmp_types != 0 && i.icmp < 200;
                 answers || housekeeping || (errors_only && o.packets >= i.icmp)
             }
             Vector::IpFragment => self.bidirectional_udp || o.other * 50 >= i.other && o.other > 0,

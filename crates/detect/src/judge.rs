@@ -848,14 +848,16 @@ fn finish_parts(parts: &mut Vec<Part>) {
     parts.sort_by(|a, b| b.packets.cmp(&a.packets).then(a.vector.cmp(&b.vector)));
 }
 
-/// Start, end and longest pause of an attack: from the first to the last second that has at least a fiftieth of the strongest
-/// one, so that a stray packet hours before does not count.
+/// Start, end and longest pause of an attack: from the first to the last second that stands out, so that a stray packet hours
+/// before does not count. A second stands out with a five-hundredth of the strongest one, and with ten packets (or a
+/// twentieth of a strongest second that is itself small).
 fn span(parts: &[Part]) -> Option<(u64, u64, u32)> {
     const SECOND: u64 = 1_000_000_000;
     let series: Vec<&[Cell]> = parts.iter().map(|part| part.cells.as_slice()).collect();
     let cells = sum_cells(&series);
     let peak = cells.iter().map(|cell| cell.packets).max()?;
-    let active: Vec<u32> = cells.iter().filter(|c| c.packets > 0 && c.packets * 50 >= peak).map(|c| c.second).collect();
+    let least = (peak / 500).max((peak / 20).min(10)).max(1);
+    let active: Vec<u32> = cells.iter().filter(|cell| cell.packets >= least).map(|cell| cell.second).collect();
     let (first, last) = (*active.first()?, *active.last()?);
     let longest_pause_s = active.windows(2).map(|pair| pair[1] - pair[0] - 1).max().unwrap_or(0);
     let (from, to) = (u64::from(first) * SECOND, (u64::from(last) + 1) * SECOND);

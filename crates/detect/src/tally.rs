@@ -30,6 +30,7 @@ pub struct Tally {
     last_ns: u64,
     packets: u64,
     bytes: u64,
+    to_self: u64,
     touches: Vec<Touch>,
     hashes: Vec<u64>,
 }
@@ -75,6 +76,11 @@ impl Tally {
         self.packets
     }
 
+    /// Packets whose source is their destination: counted, and not examined.
+    pub fn to_self(&self) -> u64 {
+        self.to_self
+    }
+
     /// Bytes counted, sampling applied.
     pub fn bytes(&self) -> u64 {
         self.bytes
@@ -93,6 +99,11 @@ impl Tally {
             self.last_ns = self.last_ns.max(flow.last_ns);
             self.packets += flow.scaled_packets();
             self.bytes += flow.scaled_bytes();
+            // A host that talks to itself is nobody's victim; on a wire such packets cannot be (the LAND attack died with its bug).
+            if flow.src == flow.dst {
+                self.to_self += flow.scaled_packets();
+                continue;
+            }
             self.lanes.add(flow, vector, dns_name(batch, flow));
             self.touches.push(touch(flow, vector));
         }

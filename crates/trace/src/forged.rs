@@ -328,7 +328,7 @@ fn repeats(senders: &[Sender], part: &Part, level: u32) -> Test {
     };
     // Equal pairs among packets tell the size of the pool, if each packet draws from it anew (birthday estimate).
     let pairs: f64 = senders.iter().map(|s| s.packets as f64 * (s.packets as f64 - 1.0) / 2.0).sum();
-    let says = if per_source <= 1.3 && n >= 200 {
+    let says = if per_source <= 1.3 && n >= 200 && !part.vector.is_reflection() {
         let pool = packets as f64 * (packets as f64 - 1.0) / 2.0 / pairs;
         let drawn = if pairs > 0.0 && level == 0 {
             format!("; if drawn at random, from a pool of about {}", round_two(pool))

@@ -45,7 +45,10 @@ pub fn trace(attack: &Attack, atlas: &Atlas) -> Trace {
         let forgery = forged::examine(part, attack, atlas);
         forged = forged.plus(forgery.forged.times(weight));
         reflected = reflected.plus(forgery.reflected.times(weight));
-        tests.extend(forgery.tests);
+        // Tests on a small companion vector would only repeat or blur those on the main one.
+        if weight >= 0.1 {
+            tests.extend(forgery.tests);
+        }
     }
     Trace {
         distinct: (senders.len() as u64) << attack.level,
