@@ -17,7 +17,7 @@ use atlas::Prefix;
 
 use crate::conversation::{Strand, distinct_of_bins};
 use crate::exchange::{Exchange, ICMP_ERRORS};
-use crate::lane::{Cell, Lane, Look};
+use crate::lane::{Cell, Lane, Look, second_of};
 use crate::requests;
 use crate::tally::Tally;
 use crate::vector::{Transport, Vector};
@@ -632,6 +632,12 @@ impl Case {
         let first_ns = suspicion.senders.iter().map(|s| s.first_ns).min()?;
         let last_ns = suspicion.senders.iter().map(|s| s.last_ns).max()?;
         let whole = suspicion.packets == suspicion.kept;
+        // Seconds in which none of the senders was there are other people's.
+        let during: Vec<Cell> = cells
+            .iter()
+            .copied()
+            .filter(|cell| (second_of(first_ns)..=second_of(last_ns)).contains(&cell.second))
+            .collect();
         let share = |n: u64| (u128::from(n) * u128::from(suspicion.packets) / u128::from(suspicion.kept.max(1))) as u64;
         Some(Part {
             vector: suspicion.vector,
@@ -640,7 +646,7 @@ impl Case {
             requests: None,
             first_ns,
             last_ns,
-            cells: scale(cells, suspicion.packets, suspicion.kept),
+            cells: scale(&during, if whole { *packets } else { share(*packets) }, during.iter().map(|c| c.packets).sum()),
             senders: suspicion.senders.clone(),
             look: look.clone().unwrap_or_default(),
             companions: 0,
@@ -677,7 +683,14 @@ impl Case {
             parts.push(part);
         }
         if let Some(suspect) = self.requests.take() {
-            parts.push(suspect.part(self.lane(Vector::HttpFlood).map(|lane| lane.3.clone()).unwrap_or_default()));
+            let tcp: Vec<&[Cell]> = self
+                .lanes
+                .iter()
+                .filter(|lane| lane.0.transport() == Transport::Tcp)
+                .map(|lane| lane.3.as_slice())
+                .collect();
+            let look = self.lane(Vector::HttpFlood).and_then(|lane| lane.4.clone()).unwrap_or_default();
+            parts.push(suspect.part(&sum_cells(&tcp), look));
         }
         self.companions(&mut parts);
         self.attack(parts, tally)
@@ -861,22 +874,17 @@ fn span(parts: &[Part]) -> Option<(u64, u64, u32)> {
     let (first, last) = (*active.first()?, *active.last()?);
     let longest_pause_s = active.windows(2).map(|pair| pair[1] - pair[0] - 1).max().unwrap_or(0);
     let (from, to) = (u64::from(first) * SECOND, (u64::from(last) + 1) * SECOND);
-    let start = parts
-        .iter()
-        .flat_map(|part| part.senders.iter())
-        .map(|sender| sender.first_ns)
-        .filter(|&at| at >= from)
-        .min()
-        .filter(|&at| at < from + SECOND)
-        .unwrap_or(from);
-    let end = parts
-        .iter()
-        .flat_map(|part| part.senders.iter())
-        .map(|sender| sender.last_ns)
-        .filter(|&at| at < to)
-        .max()
-        .filter(|&at| at >= to - SECOND)
-        .unwrap_or(to);
+    let senders = || parts.iter().flat_map(|part| part.senders.iter());
+    // Inside those seconds the senders' own times are exact; a sender that was there before or after gives the second's edge.
+    let before = senders().any(|s| s.first_ns < from && s.last_ns >= from);
+    let after = senders().any(|s| s.last_ns >= to && s.first_ns < to);
+    let mut start = if before { None } else { senders().map(|s| s.first_ns).filter(|at| *at >= from).min() }.unwrap_or(from);
+    let mut end = if after { None } else { senders().map(|s| s.last_ns).filter(|at| *at < to).max() }.unwrap_or(to);
+    // Slow attacks are quiet between their requests: their connections say how long they last.
+    for part in parts.iter().filter(|part| part.requests.is_some()) {
+        start = start.min(part.first_ns);
+        end = end.max(part.last_ns);
+    }
     Some((start, end.max(start), longest_pause_s))
 }
 

@@ -193,8 +193,9 @@ fn suspect(
 }
 
 impl Suspect {
-    /// As a part of an attack. `cells` are the seconds of its requests; packets are spread over them in proportion.
-    pub fn part(self, cells: Vec<Cell>) -> Part {
+    /// As a part of an attack. `cells` are the seconds of all TCP to the target; the attack's packets are spread over them in
+    /// proportion. `look` is that of the requests.
+    pub fn part(self, cells: &[Cell], look: Look) -> Part {
         let whole: u64 = cells.iter().map(|cell| cell.packets).sum::<u64>().max(1);
         let share = |of: u64, n: u64| (u128::from(of) * u128::from(n) / u128::from(whole)) as u64;
         let cells = cells
@@ -214,7 +215,7 @@ impl Suspect {
             last_ns: self.senders.iter().map(|s| s.last_ns).max().unwrap_or(0),
             cells,
             senders: self.senders,
-            look: Look::default(),
+            look,
             companions: 0,
             why: self.why,
         }
