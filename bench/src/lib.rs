@@ -1,1 +1,0 @@
-//! Placeholder text, replaced before the first commit.

@@ -1,0 +1,24 @@
+//! The questions that speed is measured by. Each checks the answer before it counts the time, and puts the rivals beside us in the
+//! same run, so that what is quoted is a ratio and not a machine.
+//!
+//! ```text
+//! bench generate mixed|forged PACKETS FILE     a capture with known truth
+//! bench investigate EPICENTER FILE...          whole runs of `epicenter investigate`, one and two threads
+//! bench lookup ATLAS-SOURCES...                address lookup against the maxminddb crate
+//! ```
+#![expect(clippy::print_stdout, reason = "a benchmark prints")]
+
+mod generate;
+mod investigate;
+mod lookup;
+
+fn main() -> anyhow::Result<()> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["generate", kind, packets, file] => generate::run(kind, packets.parse()?, file),
+        ["investigate", program, files @ ..] if !files.is_empty() => investigate::run(program, files),
+        ["lookup", country, asn] => lookup::run(country, asn),
+        _ => anyhow::bail!("usage: bench generate mixed|forged PACKETS FILE | investigate PROGRAM FILE... | lookup COUNTRY.mmdb ASN.mmdb"),
+    }
+}
