@@ -17,9 +17,9 @@ use std::net::Ipv6Addr;
 use crate::vector::Vector;
 
 /// Conversations kept before the table begins to sample.
-pub const MAX_CONVERSATIONS: usize = 1_500_000;
+pub const MAX_CONVERSATIONS: usize = 1 << 20;
 /// Strands kept beyond the first of each conversation, before the table begins to sample.
-pub const MAX_EXTRA_STRANDS: usize = 1_500_000;
+pub const MAX_EXTRA_STRANDS: usize = 3 << 19;
 /// Conversations whose HTTP heads are counted.
 pub const MAX_HTTP: usize = 100_000;
 

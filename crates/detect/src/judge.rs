@@ -236,7 +236,6 @@ struct Case {
     /// The lanes of the host by vector: totals and seconds.
     lanes: Vec<(Vector, u64, u64, Vec<Cell>, Option<Look>)>,
     requests: Option<requests::Suspect>,
-    parts: Vec<Part>,
 }
 
 /// Destinations that got enough to be looked at, in address order: alone, or as one of many in a prefix.
@@ -400,7 +399,6 @@ fn examine(
             .map(|lane| (lane.vector, lane.packets, lane.bytes, lane.cells(), tally.lanes().look(lane).cloned()))
             .collect(),
         requests,
-        parts: Vec::new(),
     }
 }
 
@@ -425,6 +423,11 @@ fn note_vertical_scan(scans: &mut Vec<Scan>, sender: &Sender) {
 }
 
 impl Suspicion {
+    /// Its senders, for the part that it becomes.
+    fn claim(&mut self) -> Vec<Sender> {
+        std::mem::take(&mut self.senders)
+    }
+
     /// A few sources that go through the ports: they look for something, they do not flood.
     fn is_port_scan(&self) -> bool {
         (1..=4).contains(&self.senders.len()) && self.port_scanners.len() * 2 >= self.senders.len()
@@ -513,6 +516,9 @@ fn scale(cells: &[Cell], part: u64, whole: u64) -> Vec<Cell> {
     cells.iter().map(|c| Cell { second: c.second, packets: share(c.packets), bytes: share(c.bytes) }).collect()
 }
 
+/// One shape that [`ordinary`] names and that a carpet overrules.
+const ONE_SIDED_STREAM: &str = "a stream of which only one side was captured";
+
 /// Shapes that reach a bar and are still ordinary. Returns why, or `None`.
 fn ordinary(case: &Case, suspicion: &Suspicion, look: Option<&Look>, peaks: [u64; 3], level: u32) -> Option<&'static str> {
     use Vector as V;
@@ -585,7 +591,7 @@ fn ordinary(case: &Case, suspicion: &Suspicion, look: Option<&Look>, peaks: [u64
                 return None;
             }
             if senders < 20 && (streams || portless) {
-                return Some("a stream of which only one side was captured");
+                return Some(ONE_SIDED_STREAM);
             }
             if !case.speaks && streams && same_length < 0.9 {
                 return Some("streams of which only one side was captured");
@@ -626,7 +632,8 @@ impl Case {
         self.lanes.iter().find(|lane| lane.0 == vector)
     }
 
-    /// A suspicion as a part of an attack: kept packets scaled to the lane's exact total, seconds likewise.
+    /// A suspicion as a part of an attack: kept packets scaled to the lane's exact total, seconds likewise. The senders stay with
+    /// the suspicion until the part is wanted ([`Suspicion::claim`]): there may be a million of them.
     fn part(&self, suspicion: &Suspicion) -> Option<Part> {
         let (_, packets, bytes, cells, look) = self.lane(suspicion.vector)?;
         let first_ns = suspicion.senders.iter().map(|s| s.first_ns).min()?;
@@ -647,7 +654,7 @@ impl Case {
             first_ns,
             last_ns,
             cells: scale(&during, if whole { *packets } else { share(*packets) }, during.iter().map(|c| c.packets).sum()),
-            senders: suspicion.senders.clone(),
+            senders: Vec::new(),
             look: look.clone().unwrap_or_default(),
             companions: 0,
             why: String::new(),
@@ -657,8 +664,9 @@ impl Case {
     /// The attack on this host alone, if there is one.
     fn host_attack(mut self, tally: &Tally) -> Option<Attack> {
         let level = tally.conversations().level();
-        let mut parts = std::mem::take(&mut self.parts);
-        for suspicion in &self.suspicions {
+        let mut parts: Vec<Part> = Vec::new();
+        for at in 0..self.suspicions.len() {
+            let suspicion = &self.suspicions[at];
             if suspicion.senders.is_empty() {
                 continue;
             }
@@ -676,6 +684,7 @@ impl Case {
                 continue;
             }
             part.why = why(&part, &self, senders);
+            part.senders = self.suspicions[at].claim();
             parts.push(part);
         }
         if let Some(part) = self.water_torture(tally, &parts) {
@@ -698,13 +707,14 @@ impl Case {
 
     /// Joins what belongs together: the RSTs of hosts that were made to answer, ICMP errors about forged packets, later
     /// fragments of the same senders, and the few packets of a flood that look like something else by chance.
-    fn companions(&self, parts: &mut Vec<Part>) {
+    fn companions(&mut self, parts: &mut Vec<Part>) {
         use Vector as V;
         let strongest_reflection =
             parts.iter().filter(|p| p.vector.is_reflection()).max_by_key(|p| p.packets).map(|p| p.vector);
         let strongest_udp =
             parts.iter().filter(|p| p.vector.transport() == Transport::Udp).max_by_key(|p| p.packets).map(|p| p.vector);
-        for suspicion in &self.suspicions {
+        for at in 0..self.suspicions.len() {
+            let suspicion = &self.suspicions[at];
             let to = match suspicion.vector {
                 V::RstFlood | V::AckFlood if parts.iter().any(|p| p.vector == V::SynackReflection) => {
                     Some(V::SynackReflection)
@@ -723,17 +733,25 @@ impl Case {
                 _ => None,
             };
             let Some(to) = to.filter(|to| *to != suspicion.vector) else { continue };
-            let Some(main) = parts.iter().position(|p| p.vector == to) else { continue };
-            let whole = parts[main].packets;
-            if suspicion.senders.is_empty() || self.part(suspicion).is_none_or(|p| p.packets > whole.saturating_mul(3)) {
+            let Some(whole) = parts.iter().find(|p| p.vector == to).map(|p| p.packets) else { continue };
+            // Either it has become a part already, or its senders are still here.
+            let part = match parts.iter().position(|p| p.vector == suspicion.vector) {
+                Some(own) => parts[own].clone(),
+                None if suspicion.senders.is_empty() => continue,
+                None => match self.part(suspicion) {
+                    Some(part) => Part { senders: suspicion.senders.clone(), ..part },
+                    None => continue,
+                },
+            };
+            // Later fragments belong to the senders of first ones; anything else must be small beside the main vector.
+            let fits = if part.vector == V::IpFragment { part.packets <= 3 * whole } else { part.packets * 2 < whole };
+            if !fits {
                 continue;
             }
-            let fragments = suspicion.vector == V::IpFragment;
-            // Later fragments belong to the senders of first ones; the rest must be small beside the main vector.
-            let Some(part) = self.part(suspicion).filter(|p| fragments || p.packets * 2 < whole) else { continue };
-            parts.retain(|p| p.vector != suspicion.vector);
-            let main = parts.iter_mut().find(|p| p.vector == to).expect("the main vector stays");
-            main.join(part);
+            parts.retain(|p| p.vector != part.vector);
+            if let Some(main) = parts.iter_mut().find(|p| p.vector == to) {
+                main.join(part);
+            }
         }
     }
 
@@ -895,7 +913,7 @@ fn is_ongoing(end_ns: u64, input_end_ns: u64, longest_pause_s: u32) -> bool {
 }
 
 /// Attacks on prefixes: many hosts of a block that share a vector, whether or not one of them is an attack by itself.
-fn carpets(tally: &Tally, cases: &mut Vec<Case>) -> Vec<Attack> {
+fn carpets(tally: &Tally, cases: &mut [Case]) -> Vec<Attack> {
     let mut attacks = Vec::new();
     let mut start = 0;
     while start < cases.len() {
@@ -924,41 +942,40 @@ fn carpet(tally: &Tally, cases: &[Case]) -> Option<Attack> {
     let mut parts: Vec<Part> = Vec::new();
     let mut hosts: Vec<Ipv6Addr> = Vec::new();
     for &vector in Vector::ALL {
-        let mut of_hosts: Vec<(Ipv6Addr, Part)> = cases
+        let of_hosts: Vec<(&Case, &Suspicion, Part)> = cases
             .iter()
             .filter_map(|case| {
                 let suspicion = case.suspicions.iter().find(|s| s.vector == vector && !s.senders.is_empty())?;
                 let part = case.part(suspicion)?;
                 let look = case.lane(vector).and_then(|lane| lane.4.as_ref());
-                // A bar is not asked of the single host here, but an ordinary shape stays ordinary.
-                let few_is_fine = Suspicion { streams: suspicion.streams, ..suspicion.clone() };
-                let ordinary_here = ordinary(case, &few_is_fine, look, peaks(&part.cells), level);
-                let spread_alone = matches!(ordinary_here, Some("a stream of which only one side was captured"));
-                (ordinary_here.is_none() || spread_alone).then_some((case.address, part))
+                // No bar is asked of the single host here, but an ordinary shape stays ordinary; only a few packets from each
+                // sender are no stream.
+                let shape = ordinary(case, suspicion, look, peaks(&part.cells), level);
+                (shape.is_none() || shape == Some(ONE_SIDED_STREAM)).then_some((case, suspicion, part))
             })
             .collect();
         if of_hosts.len() < CARPET_HOSTS {
             continue;
         }
-        let total: u64 = of_hosts.iter().map(|(_, part)| part.packets).sum();
+        let total: u64 = of_hosts.iter().map(|(.., part)| part.packets).sum();
         let entropy: f64 = of_hosts
             .iter()
-            .map(|(_, part)| part.packets as f64 / total as f64)
+            .map(|(.., part)| part.packets as f64 / total as f64)
             .map(|p| if p > 0.0 { -p * p.log2() } else { 0.0 })
             .sum();
         if entropy < 0.8 * (of_hosts.len() as f64).log2() {
             continue; // one host carries it: that is an attack on the host
         }
-        let lists: Vec<&[Sender]> = of_hosts.iter().map(|(_, part)| part.senders.as_slice()).collect();
+        let lists: Vec<&[Sender]> = of_hosts.iter().map(|(_, suspicion, _)| suspicion.senders.as_slice()).collect();
+        let pairs = lists.iter().map(|list| list.len()).sum::<usize>().max(1);
         let senders = join_senders(&lists);
-        let series: Vec<&[Cell]> = of_hosts.iter().map(|(_, part)| part.cells.as_slice()).collect();
+        let series: Vec<&[Cell]> = of_hosts.iter().map(|(.., part)| part.cells.as_slice()).collect();
         let cells = sum_cells(&series);
         let bar = bar(vector);
         let distinct = (senders.len() as u64) << level;
         let peaks = peaks(&cells);
         // A single source that sends a few packets to each of many hosts scans them.
-        let per_pair = total as f64 / lists.iter().map(|list| list.len()).sum::<usize>().max(1) as f64;
-        if distinct < 4 && per_pair < 20.0 {
+        if distinct < 4 && (total as f64) < 20.0 * pairs as f64 {
             continue;
         }
         let reached = if distinct < bar.senders {
@@ -969,22 +986,21 @@ fn carpet(tally: &Tally, cases: &[Case]) -> Option<Attack> {
         if !reached {
             continue;
         }
-        let mut look = Look::default();
-        if let Some((_, loudest)) = of_hosts.iter().max_by_key(|(_, part)| part.packets) {
-            look = loudest.look.clone();
-        }
-        hosts.extend(of_hosts.iter().map(|(address, _)| *address));
-        let count = of_hosts.len();
-        let mut part = of_hosts.pop()?.1;
-        part.packets = total;
-        part.bytes = part.bytes + of_hosts.iter().map(|(_, p)| p.bytes).sum::<u64>();
-        part.first_ns = senders.iter().map(|s| s.first_ns).min()?;
-        part.last_ns = senders.iter().map(|s| s.last_ns).max()?;
-        part.cells = cells;
-        part.senders = senders;
-        part.look = look;
-        part.why = format!("the same traffic to {count} hosts of one block, evenly, that none of them asked for");
-        parts.push(part);
+        let loudest = of_hosts.iter().max_by_key(|(.., part)| part.packets).map(|(.., part)| part.look.clone());
+        hosts.extend(of_hosts.iter().map(|(case, ..)| case.address));
+        parts.push(Part {
+            vector,
+            packets: total,
+            bytes: of_hosts.iter().map(|(.., part)| part.bytes).sum(),
+            requests: None,
+            first_ns: senders.iter().map(|s| s.first_ns).min()?,
+            last_ns: senders.iter().map(|s| s.last_ns).max()?,
+            cells,
+            senders,
+            look: loudest.unwrap_or_default(),
+            companions: 0,
+            why: format!("the same traffic to {} hosts of one block, evenly, that none of them asked for", of_hosts.len()),
+        });
     }
     hosts.sort_unstable();
     hosts.dedup();

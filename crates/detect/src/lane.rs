@@ -22,6 +22,8 @@ pub const MAX_LOOKS: usize = 2_048;
 pub const LOOK_AFTER: u64 = 32;
 /// Distinct values of one field that a look counts; further ones are only counted as "other".
 pub const MAX_VALUES: usize = 256;
+/// Packets with values that found no room, after which it is asked whether the values are drawn at random.
+const SPREAD_AFTER: u64 = 10_000;
 /// Seconds over which one record is spread at most; a longer one is spread over this many equal steps.
 const MAX_SPREAD: u64 = 3_600;
 
@@ -44,6 +46,7 @@ pub struct Values {
     counts: BTreeMap<u32, u64>,
     /// Packets with values beyond the limit.
     pub other: u64,
+    spread: bool,
     last: Option<(u32, u64)>,
 }
 
@@ -62,10 +65,16 @@ impl Values {
 
     fn settle(&mut self) {
         if let Some((value, packets)) = self.last.take() {
-            if self.counts.len() < MAX_VALUES || self.counts.contains_key(&value) {
+            // Values drawn at random: the tree is full and hardly any of them is in it, so it is no longer asked.
+            if self.spread {
+                self.other += packets;
+            } else if self.counts.len() < MAX_VALUES || self.counts.contains_key(&value) {
                 *self.counts.entry(value).or_default() += packets;
             } else {
                 self.other += packets;
+                if self.other >= SPREAD_AFTER {
+                    self.spread = self.other > 4 * self.counts.values().sum::<u64>();
+                }
             }
         }
     }

@@ -147,10 +147,13 @@ fn ttl(senders: &[Sender]) -> Test {
     if with_ttl.len() < 12 {
         return silent("ttl");
     }
-    let mut of_networks: BTreeMap<u128, u8> = BTreeMap::new();
+    // Senders are in address order, so a network's are side by side: its first one speaks for it.
+    let of_networks: Vec<u8> = with_ttl
+        .chunk_by(|a, b| network(a.address) == network(b.address))
+        .map(|of_network| of_network[0].ttl_first)
+        .collect();
     let mut counts: BTreeMap<u8, u64> = BTreeMap::new();
     for sender in &with_ttl {
-        of_networks.entry(network(sender.address)).or_insert(sender.ttl_first);
         *counts.entry(sender.ttl_first).or_default() += 1;
     }
     let n = with_ttl.len() as f64;
@@ -175,7 +178,7 @@ fn ttl(senders: &[Sender]) -> Test {
         return silent("ttl");
     }
     let mut by_network: BTreeMap<u8, u64> = BTreeMap::new();
-    for ttl in of_networks.values() {
+    for ttl in &of_networks {
         *by_network.entry(*ttl).or_default() += 1;
     }
     let mut tops: Vec<u64> = by_network.values().copied().collect();
@@ -284,16 +287,14 @@ fn is_private(address: Ipv6Addr) -> bool {
 
 /// A uniform draw hits nearly as many /16 networks as there are draws; real hosts crowd in the networks that have customers.
 fn spread(senders: &[Sender]) -> Test {
-    let mut networks: Vec<u128> =
-        senders.iter().map(|s| s.address).filter(|a| a.to_ipv4_mapped().is_some()).map(network).collect();
-    let n = networks.len() as f64;
+    let ipv4: Vec<Ipv6Addr> = senders.iter().map(|s| s.address).filter(|a| a.to_ipv4_mapped().is_some()).collect();
+    let n = ipv4.len() as f64;
     if n < 300.0 {
         return silent("spread");
     }
-    networks.sort_unstable();
-    networks.dedup();
+    let networks = ipv4.chunk_by(|a, b| network(*a) == network(*b)).count();
     let expected = USABLE_SLASH16 * (1.0 - (-n / USABLE_SLASH16).exp());
-    let value = networks.len() as f64 / expected;
+    let value = networks as f64 / expected;
     let ratio = match () {
         () if n >= 1_000.0 && value >= 0.85 => 30.0,
         () if value >= 0.95 => 5.0,
@@ -304,7 +305,7 @@ fn spread(senders: &[Sender]) -> Test {
     let says = format!(
         "{} sources in {} different /16 networks: {:.0} % of what a uniform draw over the address space gives",
         senders.len(),
-        networks.len(),
+        networks,
         value * 100.0
     );
     Test { test: "spread", value: Some(value), says, ratio }
@@ -350,17 +351,17 @@ fn round_two(value: f64) -> u64 {
 
 /// A real block of 256 addresses has gaps; a forger who stays inside his own block uses all of it.
 fn density(senders: &[Sender]) -> Test {
-    let mut blocks: BTreeMap<u128, u32> = BTreeMap::new();
-    for sender in senders.iter().filter(|s| s.address.to_ipv4_mapped().is_some()) {
-        *blocks.entry(sender.address.to_bits() >> 8).or_default() += 1;
-    }
-    let full: u32 = blocks.values().filter(|&&count| count >= 200).sum();
-    if senders.len() < 100 || f64::from(full) < 0.6 * senders.len() as f64 {
+    let full: usize = senders
+        .chunk_by(|a, b| a.address.to_bits() >> 8 == b.address.to_bits() >> 8)
+        .filter(|block| block.len() >= 200 && block[0].address.to_ipv4_mapped().is_some())
+        .map(<[Sender]>::len)
+        .sum();
+    if senders.len() < 100 || (full as f64) < 0.6 * senders.len() as f64 {
         return silent("density");
     }
     Test {
         test: "density",
-        value: Some(f64::from(full) / senders.len() as f64),
+        value: Some(full as f64 / senders.len() as f64),
         says: format!("{full} of {} sources fill whole blocks of 256 addresses, which real networks do not", senders.len()),
         ratio: 100.0,
     }

@@ -10,8 +10,10 @@
 pub mod forged;
 pub mod share;
 
+use std::borrow::Cow;
+
 use atlas::Atlas;
-use detect::Attack;
+use detect::{Attack, Sender};
 
 pub use forged::{Forgery, Test};
 pub use share::{Interval, Placement};
@@ -36,8 +38,13 @@ pub struct Trace {
 /// Traces an attack.
 pub fn trace(attack: &Attack, atlas: &Atlas) -> Trace {
     let total = attack.packets().max(1) as f64;
-    let lists: Vec<_> = attack.parts.iter().map(|part| part.senders.as_slice()).collect();
-    let senders = detect::judge::join_senders(&lists);
+    let senders: Cow<'_, [Sender]> = match attack.parts.as_slice() {
+        [only] => Cow::Borrowed(&only.senders),
+        parts => {
+            let lists: Vec<_> = parts.iter().map(|part| part.senders.as_slice()).collect();
+            Cow::Owned(detect::judge::join_senders(&lists))
+        }
+    };
     let (mut forged, mut reflected) = (Interval::ZERO, Interval::ZERO);
     let mut tests = Vec::new();
     for part in &attack.parts {

@@ -19,6 +19,9 @@ use rand_pcg::rand_core::RngCore;
 pub const DRAWS: usize = 1_000;
 /// Networks and prefixes that are listed with an interval.
 pub const LISTED: usize = 50;
+/// Units of resampling at most. Where there are more, the largest half of these stay alone and the others are put together at
+/// random: resampling groups of independent units gives the same variance, only from fewer terms.
+const UNITS_MAX: usize = 4_096;
 /// Networks from which on the network is the unit of resampling; below, it is the prefix of /24 or /48.
 const NETWORKS_MIN: usize = 50;
 
@@ -154,19 +157,28 @@ pub fn place(senders: &[Sender], atlas: &Atlas) -> Placement {
         units += 1;
     }
 
+    drop(keyed);
+    let units = group_units(&mut cells, units as usize);
+
     let total: f64 = senders.iter().map(|s| s.packets as f64).sum();
     let squares: f64 = senders.iter().map(|s| (s.packets as f64).powi(2)).sum();
     let effective = total * total / squares.max(1.0);
-    let draws = Draws { units: units as usize, cells: &cells, effective };
+    let draws = Draws { units, cells: &cells, effective };
 
     let countries = draws.shares(|place| atlas.place(place).country, usize::MAX, Some(atlas));
     let kinds = draws.shares(|place| atlas.place(place).kind, usize::MAX, None);
     let prefixes = draws.shares(|place| atlas.place(place).prefix, LISTED, None);
     let networks = draws.shares(|place| atlas.place(place).asn, LISTED, None);
+    let listed: Vec<u32> = networks.iter().map(|counted| counted.key).collect();
+    let of_listed: Vec<(u32, &Cell)> = cells
+        .iter()
+        .map(|cell| (atlas.place(cell.place).asn, cell))
+        .filter(|(asn, _)| listed.contains(asn))
+        .collect();
     let networks = networks
         .into_iter()
         .map(|counted| Counted {
-            key: describe(counted.key, &cells, atlas),
+            key: describe(counted.key, &of_listed, atlas),
             share: counted.share,
             distinct: counted.distinct,
         })
@@ -174,14 +186,37 @@ pub fn place(senders: &[Sender], atlas: &Atlas) -> Placement {
     Placement { countries, networks, prefixes, kinds, networks_total: asns.len() as u64 }
 }
 
+/// Numbers the units anew so that there are at most [`UNITS_MAX`]; returns how many there are.
+fn group_units(cells: &mut [Cell], units: usize) -> usize {
+    if units <= UNITS_MAX {
+        return units;
+    }
+    let mut sizes = vec![0u64; units];
+    for cell in cells.iter() {
+        sizes[cell.unit as usize] += cell.weight.packets;
+    }
+    let mut order: Vec<u32> = (0..units as u32).collect();
+    order.sort_unstable_by_key(|&unit| (std::cmp::Reverse(sizes[unit as usize]), unit));
+    let alone = UNITS_MAX / 2;
+    let mut number = vec![0u32; units];
+    for (rank, &unit) in order.iter().enumerate() {
+        number[unit as usize] =
+            if rank < alone { rank } else { alone + detect::conversation::mix(u64::from(unit)) as usize % alone } as u32;
+    }
+    for cell in cells {
+        cell.unit = number[cell.unit as usize];
+    }
+    UNITS_MAX
+}
+
 /// Name, country and kind of a network, from its heaviest place.
-fn describe(asn: u32, cells: &[Cell], atlas: &Atlas) -> Network {
+fn describe(asn: u32, cells: &[(u32, &Cell)], atlas: &Atlas) -> Network {
     let mut by_country: BTreeMap<Country, u64> = BTreeMap::new();
     let mut heaviest: Option<(&Cell, u64)> = None;
-    for cell in cells.iter().filter(|cell| atlas.place(cell.place).asn == asn) {
+    for (_, cell) in cells.iter().filter(|(of, _)| *of == asn) {
         *by_country.entry(atlas.place(cell.place).country).or_default() += cell.weight.packets;
         if heaviest.is_none_or(|(_, packets)| cell.weight.packets > packets) {
-            heaviest = Some((cell, cell.weight.packets));
+            heaviest = Some((*cell, cell.weight.packets));
         }
     }
     let country = by_country.iter().max_by_key(|(country, n)| (**n, std::cmp::Reverse(**country)));
@@ -217,15 +252,20 @@ impl Draws<'_> {
         let slot_of: BTreeMap<K, u32> = order.iter().take(shown).enumerate().map(|(i, (k, _))| (*k, i as u32)).collect();
         let slots = shown + 1; // the last one is "all others"
 
-        // What each unit gives to each slot, units side by side.
-        let mut given: Vec<(u32, u32, f64)> = Vec::with_capacity(self.cells.len());
-        for cell in self.cells {
-            let slot = slot_of.get(&key(cell.place)).copied().unwrap_or(shown as u32);
-            match given.last_mut() {
-                Some(last) if last.0 == cell.unit && last.1 == slot => last.2 += cell.weight.packets as f64,
-                _ => given.push((cell.unit, slot, cell.weight.packets as f64)),
+        // What each unit gives to each slot, units side by side: one entry for each pair.
+        let mut given: Vec<(u32, u32, u64)> = self
+            .cells
+            .iter()
+            .map(|cell| (cell.unit, slot_of.get(&key(cell.place)).copied().unwrap_or(shown as u32), cell.weight.packets))
+            .collect();
+        given.sort_unstable();
+        given.dedup_by(|later, earlier| {
+            let same = (later.0, later.1) == (earlier.0, earlier.1);
+            if same {
+                earlier.2 += later.2;
             }
-        }
+            same
+        });
         let label_error = labels.map(|atlas| self.label_error(atlas, &slot_of, slots, &key));
 
         let mut random = Pcg64Mcg::new(0x0e91_ce47_e201_0310_7c15_9e37_79b9_4a7c);
@@ -236,7 +276,7 @@ impl Draws<'_> {
             weights.iter_mut().for_each(|w| *w = poisson_one(&mut random));
             sums.iter_mut().for_each(|s| *s = 0.0);
             for &(unit, slot, packets) in &given {
-                sums[slot as usize] += weights[unit as usize] * packets;
+                sums[slot as usize] += weights[unit as usize] * packets as f64;
             }
             let total: f64 = sums.iter().sum();
             if total <= 0.0 {
