@@ -20,6 +20,8 @@ pub const MAX_CELLS: usize = 2_000_000;
 pub const MAX_LOOKS: usize = 2_048;
 /// Packets after which a lane's look is counted.
 pub const LOOK_AFTER: u64 = 32;
+/// Records of a lane that are all looked at.
+pub const LOOK_AT_ALL: u32 = 1 << 15;
 /// Distinct values of one field that a look counts; further ones are only counted as "other".
 pub const MAX_VALUES: usize = 256;
 /// Packets with values that found no room, after which it is asked whether the values are drawn at random.
@@ -136,6 +138,7 @@ pub struct Lane {
     cell: Cell,
     more: Vec<Cell>,
     look: u32,
+    records: u32,
 }
 
 /// The table.
@@ -226,7 +229,7 @@ impl Lanes {
             }
             at = (at + 1) & mask;
         }
-        self.all.push(Lane { dst, vector, packets: 0, bytes: 0, cell: Cell::default(), more: Vec::new(), look: NONE });
+        self.all.push(Lane { dst, vector, packets: 0, bytes: 0, cell: Cell::default(), more: Vec::new(), look: NONE, records: 0 });
         self.slots[at] = self.all.len() as u32;
         self.last = self.all.len() as u32 - 1;
         self.last
@@ -288,8 +291,17 @@ impl Lanes {
                 ..Look::default()
             });
         }
-        if let Some(look) = self.looks.get_mut(lane.look as usize) {
-            look.add(flow, packets, name);
+        // How packets look is known well enough from the first ones; later, every sixteenth is looked at and stands for all.
+        let records = &mut lane.records;
+        *records = records.checked_add(1).unwrap_or(LOOK_AT_ALL);
+        if *records < LOOK_AT_ALL {
+            if let Some(look) = self.looks.get_mut(lane.look as usize) {
+                look.add(flow, packets, name);
+            }
+        } else if (*records).is_multiple_of(16)
+            && let Some(look) = self.looks.get_mut(lane.look as usize)
+        {
+            look.add(flow, packets * 16, name);
         }
     }
 }

@@ -21,7 +21,7 @@ pub const DRAWS: usize = 1_000;
 pub const LISTED: usize = 50;
 /// Units of resampling at most. Where there are more, the largest half of these stay alone and the others are put together at
 /// random: resampling groups of independent units gives the same variance, only from fewer terms.
-const UNITS_MAX: usize = 4_096;
+const UNITS_MAX: usize = 2_048;
 /// Networks from which on the network is the unit of resampling; below, it is the prefix of /24 or /48.
 const NETWORKS_MIN: usize = 50;
 
