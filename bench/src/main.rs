@@ -4,7 +4,7 @@
 //! ```text
 //! bench generate mixed|forged PACKETS FILE     a capture with known truth
 //! bench investigate EPICENTER FILE...          whole runs of `epicenter investigate`, one and two threads
-//! bench lookup ATLAS-SOURCES...                address lookup against the maxminddb crate
+//! bench lookup COUNTRY.mmdb                    address lookup against the maxminddb crate
 //! ```
 #![expect(clippy::print_stdout, reason = "a benchmark prints")]
 
@@ -18,7 +18,7 @@ fn main() -> anyhow::Result<()> {
     match words.as_slice() {
         ["generate", kind, packets, file] => generate::run(kind, packets.parse()?, file),
         ["investigate", program, files @ ..] if !files.is_empty() => investigate::run(program, files),
-        ["lookup", country, asn] => lookup::run(country, asn),
-        _ => anyhow::bail!("usage: bench generate mixed|forged PACKETS FILE | investigate PROGRAM FILE... | lookup COUNTRY.mmdb ASN.mmdb"),
+        ["lookup", country] => lookup::run(country),
+        _ => anyhow::bail!("usage: bench generate mixed|forged PACKETS FILE | investigate PROGRAM FILE... | lookup COUNTRY.mmdb"),
     }
 }

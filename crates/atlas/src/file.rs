@@ -36,7 +36,7 @@ pub struct About {
     pub attribution: Vec<String>,
     /// Size of the file in bytes.
     pub bytes: u64,
-    /// Ranges of IPv4 and of IPv6.
+    /// CIDR blocks of IPv4 and of IPv6.
     pub ranges: [u64; 2],
     /// Different networks.
     pub networks: u64,
@@ -130,6 +130,22 @@ impl Parts {
 
     /// Takes a file apart and checks it.
     pub fn read(file: &[u8]) -> Result<Parts, Error> {
+        let (mut ipv4, mut ipv6) = (Vec::new(), Vec::new());
+        let parts = Parts::read_rows(
+            file,
+            &mut |start, _, place| ipv4.push((start, place)),
+            &mut |start, _, place| ipv6.push((start, place)),
+        )?;
+        Ok(Parts { ipv4, ipv6, ..parts })
+    }
+
+    /// Takes a file apart and gives each row (first address, last address, place) to a function instead of keeping it: an atlas
+    /// that is only looked up has no use for the rows, and touching their memory costs more than decoding them.
+    pub(crate) fn read_rows(
+        file: &[u8],
+        ipv4: &mut dyn FnMut(u32, u32, u32),
+        ipv6: &mut dyn FnMut(u128, u128, u32),
+    ) -> Result<Parts, Error> {
         let rest = file.strip_prefix(MAGIC).ok_or(Error("it does not begin like one"))?;
         let (&version, packed) = rest.split_first().ok_or(Error("it is cut short"))?;
         if version != VERSION {
@@ -138,7 +154,7 @@ impl Parts {
         let size = zstd::zstd_safe::get_frame_content_size(packed).ok().flatten().unwrap_or(0);
         let size = usize::try_from(size).ok().filter(|&size| size <= SIZE_MAX).ok_or(Error("it claims to be too large"))?;
         let bytes = zstd::bulk::decompress(packed, size).map_err(|_| Error("it is damaged"))?;
-        Reader(&bytes).parts()
+        Reader(&bytes).parts(ipv4, ipv6)
     }
 }
 
@@ -158,7 +174,11 @@ fn text(out: &mut Vec<u8>, text: &str) {
 struct Reader<'a>(&'a [u8]);
 
 impl Reader<'_> {
-    fn parts(mut self) -> Result<Parts, Error> {
+    fn parts(
+        mut self,
+        ipv4: &mut dyn FnMut(u32, u32, u32),
+        ipv6: &mut dyn FnMut(u128, u128, u32),
+    ) -> Result<Parts, Error> {
         let mut parts = Parts { built: self.text()?, ..Parts::default() };
         parts.attribution = self.text()?.lines().map(str::to_owned).collect();
         let names = self.count(1)?;
@@ -178,11 +198,15 @@ impl Reader<'_> {
             parts.places.push(Stored { country, kind, routed, asn, name });
         }
         let places = parts.places.len();
-        let mut at = 0u128;
+        let mut at = 0u64;
         for _ in 0..self.count(3)? {
-            parts.ipv4.push((u32::try_from(at).map_err(|_| Error("IPv4 rows overrun"))?, 0));
-            at = at.checked_add(self.length()?).ok_or(Error("IPv4 rows overrun"))?;
-            parts.ipv4.last_mut().ok_or(Error("no row"))?.1 = self.index(places)?;
+            let length = u64::try_from(self.length()?).map_err(|_| Error("IPv4 rows overrun"))?;
+            let next = at.checked_add(length).filter(|next| *next <= 1 << 32).ok_or(Error("IPv4 rows overrun"))?;
+            if length == 0 {
+                return Err(Error("a row is empty"));
+            }
+            ipv4(at as u32, (next - 1) as u32, self.index(places)?);
+            at = next;
         }
         if at != 1 << 32 {
             return Err(Error("IPv4 rows do not cover the address space"));
@@ -190,17 +214,16 @@ impl Reader<'_> {
         let mut at = 0u128;
         let count = self.count(3)?;
         for i in 0..count {
-            let start = at;
             let length = self.length()?;
             let (next, over) = at.overflowing_add(length);
             let is_end = i + 1 == count && next == 0;
             if (over && !is_end) || (length == 0 && count != 1) {
                 return Err(Error("IPv6 rows overrun"));
             }
+            ipv6(at, next.wrapping_sub(1), self.index(places)?);
             at = next;
-            parts.ipv6.push((start, self.index(places)?));
         }
-        if at != 0 || parts.ipv6.is_empty() {
+        if at != 0 || count == 0 {
             return Err(Error("IPv6 rows do not cover the address space"));
         }
         Ok(parts)
@@ -213,6 +236,19 @@ impl Reader<'_> {
     }
 
     fn number(&mut self) -> Result<u128, Error> {
+        // Nearly every number is small.
+        if let [byte, rest @ ..] = self.0
+            && *byte < 0x80
+        {
+            self.0 = rest;
+            return Ok(u128::from(*byte));
+        }
+        if let [low, high, rest @ ..] = self.0
+            && *high < 0x80
+        {
+            self.0 = rest;
+            return Ok(u128::from(low & 0x7f) | u128::from(*high) << 7);
+        }
         let mut value = 0u128;
         for shift in (0..128).step_by(7) {
             let (&byte, rest) = self.0.split_first().ok_or(Error("it is cut short"))?;

@@ -1,4 +1,4 @@
-//! The structure that answers: sorted starts, and a table of the first 20 bits that says where to look.
+//! The structure that answers: sorted starts, and a table of the first 18 bits that says where to look.
 //!
 //! A range that is no CIDR block is cut into CIDR blocks when the atlas is loaded, so that a block's start and length give
 //! the prefix and the number of the block is the [`PlaceId`].
@@ -15,7 +15,7 @@ use crate::place::{Country, Kind, Place, PlaceId, Prefix};
 static EMBEDDED: &[u8] = include_bytes!("../data/atlas.bin");
 
 /// Bits of the first-level table.
-const TOP_BITS: u32 = 20;
+const TOP_BITS: u32 = 18;
 const TOP: usize = 1 << TOP_BITS;
 
 /// Prefixes with a kind of the user's own, at most.
@@ -45,6 +45,19 @@ struct Table<A> {
 }
 
 impl Table<u32> {
+    /// Adds a row as CIDR blocks, in order.
+    fn add(&mut self, first: u32, last: u32, place: u32) {
+        let end = u64::from(last) + 1;
+        let mut at = u64::from(first);
+        while at < end {
+            let bits = at.trailing_zeros().min(32).min((end - at).ilog2());
+            self.starts.push(at as u32);
+            self.places.push(place);
+            self.lens.push((32 - bits) as u8);
+            at += 1 << bits;
+        }
+    }
+
     #[inline]
     fn find(&self, address: u32) -> u32 {
         let top = (address >> (32 - TOP_BITS)) as usize;
@@ -59,6 +72,24 @@ fn ipv6_top(address: u128) -> usize {
 }
 
 impl Table<u128> {
+    /// Adds a row as CIDR blocks, in order.
+    fn add(&mut self, first: u128, last: u128, place: u32) {
+        let mut at = first;
+        loop {
+            // The largest block that begins here and fits: 2^bits <= what is left.
+            let fits = (last - at).checked_add(1).map_or(128, |n| n.ilog2());
+            let bits = at.trailing_zeros().min(fits);
+            self.starts.push(at);
+            self.places.push(place);
+            self.lens.push((128 - bits) as u8);
+            let Some(next) = 1u128.checked_shl(bits).and_then(|size| at.checked_add(size)) else { return };
+            if next > last {
+                return;
+            }
+            at = next;
+        }
+    }
+
     #[inline]
     fn find(&self, address: u128) -> u32 {
         if address >> 125 != 1 {
@@ -99,41 +130,27 @@ impl Atlas {
     }
 
     fn load(file: std::borrow::Cow<'static, [u8]>) -> Result<Atlas, Error> {
-        Ok(Atlas::of_parts(Parts::read(&file)?, file))
+        let (mut ipv4, mut ipv6) = (Table::<u32>::default(), Table::<u128>::default());
+        let parts = Parts::read_rows(
+            &file,
+            &mut |first, last, place| ipv4.add(first, last, place),
+            &mut |first, last, place| ipv6.add(first, last, place),
+        )?;
+        Ok(Atlas::of_tables(parts, file, ipv4, ipv6))
     }
 
     fn of_parts(parts: Parts, file: std::borrow::Cow<'static, [u8]>) -> Atlas {
-        let mut ipv4 = Table::<u32>::default();
+        let (mut ipv4, mut ipv6) = (Table::<u32>::default(), Table::<u128>::default());
         for (i, &(start, place)) in parts.ipv4.iter().enumerate() {
-            let end = parts.ipv4.get(i + 1).map_or(1 << 32, |row| u64::from(row.0));
-            let mut at = u64::from(start);
-            while at < end {
-                let bits = at.trailing_zeros().min(32).min((end - at).ilog2());
-                ipv4.starts.push(at as u32);
-                ipv4.places.push(place);
-                ipv4.lens.push((32 - bits) as u8);
-                at += 1 << bits;
-            }
+            ipv4.add(start, parts.ipv4.get(i + 1).map_or(u32::MAX, |row| row.0 - 1), place);
         }
-        let mut ipv6 = Table::<u128>::default();
         for (i, &(start, place)) in parts.ipv6.iter().enumerate() {
-            let last = parts.ipv6.get(i + 1).map_or(u128::MAX, |row| row.0 - 1);
-            let mut at = start;
-            loop {
-                let left = last - at;
-                // The largest block that begins here and fits: 2^bits <= left + 1.
-                let fits = left.checked_add(1).map_or(128, |n| n.ilog2());
-                let bits = at.trailing_zeros().min(fits);
-                ipv6.starts.push(at);
-                ipv6.places.push(place);
-                ipv6.lens.push((128 - bits) as u8);
-                let Some(next) = 1u128.checked_shl(bits).and_then(|size| at.checked_add(size)) else { break };
-                if next > last {
-                    break;
-                }
-                at = next;
-            }
+            ipv6.add(start, parts.ipv6.get(i + 1).map_or(u128::MAX, |row| row.0 - 1), place);
         }
+        Atlas::of_tables(parts, file, ipv4, ipv6)
+    }
+
+    fn of_tables(parts: Parts, file: std::borrow::Cow<'static, [u8]>, mut ipv4: Table<u32>, mut ipv6: Table<u128>) -> Atlas {
         ipv4.top = tops(&ipv4.starts, |top| (top as u32) << (32 - TOP_BITS));
         ipv6.top = tops(&ipv6.starts, |top| 1 << 125 | (top as u128) << (125 - TOP_BITS));
         // The last bucket of global unicast ends where that space ends.
@@ -151,7 +168,8 @@ impl Atlas {
     /// Adds the user's own prefixes with kinds; where two overlap, the longer prefix wins. Rows are split at the prefixes' ends, so
     /// that lookups need not know of it.
     pub fn with_kinds(self, own: &[(Prefix, Kind)]) -> Atlas {
-        let mut parts = self.parts;
+        // The rows were not kept; the file is sound, for it was read before.
+        let mut parts = Parts::read(&self.file).unwrap_or(self.parts);
         let mut own: Vec<(Prefix, Kind)> = own.iter().copied().take(OWN_KINDS_MAX).collect();
         own.sort_by_key(|(prefix, _)| (prefix.base, prefix.len));
         let steps = steps(&own);
@@ -173,7 +191,7 @@ impl Atlas {
             sha256: Sha256::digest(&self.file).iter().map(|byte| format!("{byte:02x}")).collect(),
             attribution: self.parts.attribution.clone(),
             bytes: self.file.len() as u64,
-            ranges: [self.parts.ipv4.len() as u64, self.parts.ipv6.len() as u64],
+            ranges: [self.ipv4.starts.len() as u64, self.ipv6.starts.len() as u64],
             networks: self.parts.names.len() as u64,
         })
     }

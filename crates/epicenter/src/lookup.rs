@@ -168,7 +168,7 @@ pub(crate) fn show(args: &ShowArgs) -> anyhow::Result<ExitCode> {
     writeln!(out, "built      {}", about.built)?;
     writeln!(out, "sha256     {}", about.sha256)?;
     writeln!(out, "size       {} bytes", about.bytes)?;
-    writeln!(out, "ranges     {} of IPv4, {} of IPv6", about.ranges[0], about.ranges[1])?;
+    writeln!(out, "blocks     {} of IPv4, {} of IPv6", about.ranges[0], about.ranges[1])?;
     writeln!(out, "names      {} of networks", about.networks)?;
     writeln!(out, "unusable   {:.2} % of IPv4 is special-purpose or announced by nobody", 100.0 * atlas.ipv4_unusable_share())?;
     writeln!(out, "kinds      {} rows, by this project", atlas::build::kinds().len())?;

@@ -20,6 +20,8 @@ pub const RESYNC_MAX: u64 = 64 << 20;
 const PCAP_HEADER: usize = 24;
 const PCAP_RECORD: usize = 16;
 const NANOS: u64 = 1_000_000_000;
+/// Type of a section header block, the same in both byte orders.
+const SECTION: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
 
 /// Byte order of a file or section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,6 +134,24 @@ impl Capture {
         if rest.is_empty() && self.skip == 0 {
             return;
         }
+        let mut rest = rest;
+        if let (Some(since), State::Pcap { order, nanoseconds, .. }, 0) = (self.lost_since, &self.state, self.skip) {
+            // What waited for its successor has none: the last record may end exactly where the file does.
+            let (order, nanoseconds) = (*order, *nanoseconds);
+            if let Some(at) = (0..rest.len()).find(|&at| {
+                self.plausible(rest, at, order, nanoseconds) == Some(true)
+                    && at + PCAP_RECORD + order.u32(rest, at + 8) as usize == rest.len()
+            }) {
+                batch.faults.note(Reason::Resynchronised, since);
+                self.lost_since = None;
+                self.offset += at as u64;
+                let used = self.decode(&rest[at..], batch);
+                rest = &rest[at + used..];
+                if rest.is_empty() {
+                    return;
+                }
+            }
+        }
         if let Some(since) = self.lost_since.take() {
             batch.faults.note(Reason::Resynchronised, since);
             return;
@@ -226,68 +246,68 @@ impl Capture {
         Step::Took(end)
     }
 
-    /// Looks for a record header that is plausible and followed by another one.
+    /// Whether a plausible record header is at this place; `None` where too little is there to say.
+    fn plausible(&self, input: &[u8], at: usize, order: Order, nanoseconds: bool) -> Option<bool> {
+        let header = input.get(at..at + PCAP_RECORD)?;
+        let seconds = u64::from(order.u32(header, 0));
+        let fraction = u64::from(order.u32(header, 4));
+        let captured = order.u32(header, 8);
+        let original = order.u32(header, 12);
+        let limit = if nanoseconds { NANOS } else { 1_000_000 };
+        let near = self.last_ns == 0 || seconds.abs_diff(self.last_ns / NANOS) < 86_400;
+        let sizes = (1..=RECORD_MAX).contains(&captured) && captured <= original && original < 1 << 20;
+        Some(near && fraction < limit && sizes)
+    }
+
+    /// Looks for a record header that is plausible and followed by another one. It waits until it has seen both, so that the pieces
+    /// in which a file comes do not matter.
     fn search(&mut self, input: &[u8], order: Order, nanoseconds: bool, since: u64, batch: &mut Batch) -> Step {
-        let last_s = self.last_ns / NANOS;
-        let plausible = |at: usize| -> Option<bool> {
-            let header = input.get(at..at + PCAP_RECORD)?;
-            let seconds = u64::from(order.u32(header, 0));
-            let fraction = u64::from(order.u32(header, 4));
-            let captured = order.u32(header, 8);
-            let original = order.u32(header, 12);
-            let limit = if nanoseconds { NANOS } else { 1_000_000 };
-            let near = self.last_ns == 0 || seconds.abs_diff(last_s) < 86_400;
-            Some(near && fraction < limit && (1..=RECORD_MAX).contains(&captured) && captured <= original && original < 1 << 20)
-        };
         for at in 0..input.len() {
-            match plausible(at) {
-                None => {
-                    // Too little is left to judge: keep it for the next call.
-                    return if at == 0 { Step::More } else { self.give_up_or(at, since) };
-                }
+            let next = match self.plausible(input, at, order, nanoseconds) {
+                None => return self.passed_over(at, since),
+                Some(false) => continue,
+                Some(true) => at + PCAP_RECORD + order.u32(input, at + 8) as usize,
+            };
+            match self.plausible(input, next, order, nanoseconds) {
+                None => return self.passed_over(at, since),
                 Some(false) => {}
                 Some(true) => {
-                    let next = at + PCAP_RECORD + order.u32(input, at + 8) as usize;
-                    match plausible(next) {
-                        Some(true) => {
-                            batch.faults.note(Reason::Resynchronised, since);
-                            self.lost_since = None;
-                            return Step::Took(at);
-                        }
-                        Some(false) => {}
-                        None if input.len() < next + PCAP_RECORD && input.len() < Capture::NEEDS_MAX / 2 => {
-                            return if at == 0 { Step::More } else { self.give_up_or(at, since) };
-                        }
-                        None => {}
-                    }
+                    batch.faults.note(Reason::Resynchronised, since);
+                    self.lost_since = None;
+                    return Step::Took(at);
                 }
             }
         }
-        self.give_up_or(input.len(), since)
+        self.passed_over(input.len(), since)
     }
 
-    fn give_up_or(&mut self, took: usize, since: u64) -> Step {
+    /// Bytes in which nothing was found. After too many of them the rest of the file is passed over as well.
+    fn passed_over(&mut self, took: usize, since: u64) -> Step {
         if self.offset + took as u64 - since > RESYNC_MAX {
-            self.skip = u64::MAX; // the rest of the file is passed over
+            self.skip = u64::MAX;
+        } else if took == 0 {
+            return Step::More;
         }
         Step::Took(took)
     }
 
     /// One pcapng block.
     fn block(&mut self, input: &[u8], batch: &mut Batch) -> Step {
-        const SECTION: u32 = 0x0a0d_0d0a;
+        if let Some(since) = self.lost_since {
+            return self.next_section(input, since, batch);
+        }
         if input.len() < 12 {
             return Step::More;
         }
         let State::PcapNg { order, interfaces } = &mut self.state else { return Step::More };
-        if input[..4] == SECTION.to_be_bytes() {
+        if input[..4] == SECTION {
             *order = match [input[8], input[9], input[10], input[11]] {
                 [0x4d, 0x3c, 0x2b, 0x1a] => Order::Little,
                 [0x1a, 0x2b, 0x3c, 0x4d] => Order::Big,
                 _ => {
                     batch.faults.note(Reason::BlockMalformed, self.offset);
-                    self.skip = u64::MAX;
-                    return Step::Took(0);
+                    self.lost_since = Some(self.offset);
+                    return Step::Took(4);
                 }
             };
             interfaces.clear();
@@ -297,8 +317,9 @@ impl Capture {
         let length = order.u32(input, 4);
         if length < 12 || !length.is_multiple_of(4) {
             batch.faults.note(Reason::BlockMalformed, self.offset);
-            // Without a length there is no next block; look for the next section header, word by word.
-            return self.next_section(input, batch);
+            // Without a length there is no next block; only a section header can be told from other bytes.
+            self.lost_since = Some(self.offset);
+            return Step::Took(4);
         }
         // Blocks that are of no use are skipped without being held.
         let useful = matches!(kind, 1 | 2 | 3 | 6);
@@ -369,12 +390,18 @@ impl Capture {
         true
     }
 
-    fn next_section(&mut self, input: &[u8], _batch: &mut Batch) -> Step {
-        const MARK: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
-        match input.windows(4).skip(1).position(|window| window == MARK) {
-            Some(at) => Step::Took(at + 1),
-            None => Step::Took(input.len() - 3),
+    /// Looks for the next section header: its mark, and its byte-order magic eight bytes on.
+    fn next_section(&mut self, input: &[u8], since: u64, batch: &mut Batch) -> Step {
+        for at in 0..input.len() {
+            let Some(head) = input.get(at..at + 12) else { return self.passed_over(at, since) };
+            let magic = matches!(head[8..], [0x4d, 0x3c, 0x2b, 0x1a] | [0x1a, 0x2b, 0x3c, 0x4d]);
+            if head[..4] == SECTION && magic {
+                batch.faults.note(Reason::Resynchronised, since);
+                self.lost_since = None;
+                return Step::Took(at);
+            }
         }
+        self.passed_over(input.len(), since)
     }
 }
 

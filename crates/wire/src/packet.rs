@@ -226,9 +226,8 @@ fn ip(data: &[u8], wire_length: u32, flow: &mut Flow, batch: &mut Batch, offset:
     if !decode_transport(transport, by_header, flow, batch) {
         batch.faults.note(Reason::TransportHeader, offset);
     }
-    if let Some(start) = tunnel_start(flow, transport) {
-        let depth = 1;
-        match inner(&transport[start..], depth) {
+    if let Some(inside) = tunnel_start(flow, transport).and_then(|start| transport.get(start..)) {
+        match inner(inside, 1) {
             Ok(inner) => {
                 flow.detail = batch.inner.len() as u32;
                 batch.inner.push(inner);
@@ -644,6 +643,14 @@ mod tests {
             nest = v4(4, 0, &nest);
         }
         assert_eq!(decoded(101, &nest).faults.count(Reason::TunnelDepth), 1);
+    }
+
+    #[test]
+    fn a_tunnel_header_longer_than_its_packet_is_no_tunnel() {
+        for transport in [&[0xb0, 0, 8, 0][..], &[0xb0, 0, 0x86, 0xdd, 0, 0], &[0x30, 0x81, 0x88, 0x0b]] {
+            let batch = decoded(101, &v4(47, 0, transport));
+            assert_eq!((batch.flows.len(), batch.inner.len()), (1, 0));
+        }
     }
 
     #[test]
