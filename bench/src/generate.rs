@@ -89,13 +89,20 @@ fn tcp(from: u16, to: u16, flags: u8, options: bool) -> [u8; 24] {
 /// A public address that no special-purpose block holds: what a flood tool that avoids bogons draws.
 fn public(bits: u32) -> Option<[u8; 4]> {
     let ip = bits.to_be_bytes();
-    let ordinary = (1..=223).contains(&ip[0]) && !matches!(ip[0], 10 | 127 | 100 | 169 | 172 | 192 | 198 | 203);
+    let ordinary =
+        (1..=223).contains(&ip[0]) && !matches!(ip[0], 10 | 127 | 100 | 169 | 172 | 192 | 198 | 203);
     ordinary.then_some(ip)
 }
 
 pub(crate) fn run(kind: &str, packets: u64, file: &str) -> anyhow::Result<()> {
-    anyhow::ensure!(matches!(kind, "mixed" | "forged"), "`{kind}` is no capture; there are mixed and forged");
-    let mut writer = Writer { file: BufWriter::with_capacity(1 << 20, File::create(file)?), record: Vec::new() };
+    anyhow::ensure!(
+        matches!(kind, "mixed" | "forged"),
+        "`{kind}` is no capture; there are mixed and forged"
+    );
+    let mut writer = Writer {
+        file: BufWriter::with_capacity(1 << 20, File::create(file)?),
+        record: Vec::new(),
+    };
     let mut header = [0u8; 24];
     header[..4].copy_from_slice(&0xa1b2_3c4du32.to_le_bytes());
     header[4..8].copy_from_slice(&[2, 0, 4, 0]);
@@ -131,13 +138,27 @@ pub(crate) fn run(kind: &str, packets: u64, file: &str) -> anyhow::Result<()> {
         }
     }
     writer.file.flush()?;
-    println!("{file}: {packets} packets, {} bytes", std::fs::metadata(file)?.len());
+    println!(
+        "{file}: {packets} packets, {} bytes",
+        std::fs::metadata(file)?.len()
+    );
     Ok(())
 }
 
 fn syn(writer: &mut Writer, at: u64, src: [u8; 4], ttl: u8, random: &mut Random) -> std::io::Result<()> {
     let transport = tcp(1024 + random.below(60_000) as u16, 443, 2, false);
-    writer.packet(at, &Packet { src, dst: TARGET, ttl, protocol: 6, place: 0x4000, transport: &transport[..20], length: 40 })
+    writer.packet(
+        at,
+        &Packet {
+            src,
+            dst: TARGET,
+            ttl,
+            protocol: 6,
+            place: 0x4000,
+            transport: &transport[..20],
+            length: 40,
+        },
+    )
 }
 
 /// Two packets of an answer and one later fragment in three.
@@ -146,12 +167,34 @@ fn amplified(writer: &mut Writer, at: u64, phase: u64, random: &mut Random) -> s
     let src = (0x1700_0000u32 + reflector.wrapping_mul(7_919) * 256 + 9).to_be_bytes();
     let ttl = 40 + (reflector % 20) as u8;
     if phase == 9 {
-        return writer.packet(at, &Packet { src, dst: TARGET, ttl, protocol: 17, place: 185, transport: &[0; 60], length: 700 });
+        return writer.packet(
+            at,
+            &Packet {
+                src,
+                dst: TARGET,
+                ttl,
+                protocol: 17,
+                place: 185,
+                transport: &[0; 60],
+                length: 700,
+            },
+        );
     }
     let mut transport = vec![0, 53, 0x30, 0x39, 0x08, 0, 0, 0];
     transport.extend([0, 1, 0x81, 0x80, 0, 1, 0, 20, 0, 0, 0, 0]);
     transport.extend(b"\x07example\x03org\0\0\xff\0\x01");
-    writer.packet(at, &Packet { src, dst: TARGET, ttl, protocol: 17, place: 0x2000, transport: &transport, length: 1500 })
+    writer.packet(
+        at,
+        &Packet {
+            src,
+            dst: TARGET,
+            ttl,
+            protocol: 17,
+            place: 0x2000,
+            transport: &transport,
+            length: 1500,
+        },
+    )
 }
 
 /// Steps of sessions between 2,000 clients and 50 servers, and questions to a resolver.
@@ -176,19 +219,62 @@ fn background(writer: &mut Writer, at: u64, n: u64, random: &mut Random) -> std:
             // A question (14) and its answer (15).
             let resolver = [8, 8, 4, 4];
             let asks = step % 16 == 14;
-            let mut transport = if asks { vec![0x40, 0x00, 0, 53] } else { vec![0, 53, 0x40, 0x00] };
+            let mut transport = if asks {
+                vec![0x40, 0x00, 0, 53]
+            } else {
+                vec![0, 53, 0x40, 0x00]
+            };
             transport[if asks { 0 } else { 2 }] = 0x40 + (client_number % 100) as u8;
             transport.extend(if asks { [0, 37, 0, 0] } else { [0, 53, 0, 0] });
-            transport.extend([0, 1, if asks { 1 } else { 0x81 }, 0, 0, 1, 0, u8::from(!asks), 0, 0, 0, 0]);
+            transport.extend([
+                0,
+                1,
+                if asks { 1 } else { 0x81 },
+                0,
+                0,
+                1,
+                0,
+                u8::from(!asks),
+                0,
+                0,
+                0,
+                0,
+            ]);
             transport.extend(b"\x03www\x07example\x03net\0\0\x01\0\x01");
-            let (src, dst) = if asks { (client, resolver) } else { (resolver, client) };
+            let (src, dst) = if asks {
+                (client, resolver)
+            } else {
+                (resolver, client)
+            };
             let length = if asks { 57 } else { 73 };
-            return writer.packet(at, &Packet { src, dst, ttl, protocol: 17, place: 0, transport: &transport, length });
+            return writer.packet(
+                at,
+                &Packet {
+                    src,
+                    dst,
+                    ttl,
+                    protocol: 17,
+                    place: 0,
+                    transport: &transport,
+                    length,
+                },
+            );
         }
     };
     let _ = random;
     let (from, to) = if src == client { (port, 443) } else { (443, port) };
     let header = tcp(from, to, flags, options);
     let transport = if options { &header[..] } else { &header[..20] };
-    writer.packet(at, &Packet { src, dst, ttl, protocol: 6, place: 0x4000, transport, length })
+    writer.packet(
+        at,
+        &Packet {
+            src,
+            dst,
+            ttl,
+            protocol: 6,
+            place: 0x4000,
+            transport,
+            length,
+        },
+    )
 }

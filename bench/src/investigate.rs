@@ -42,7 +42,10 @@ pub(crate) fn run(program: &str, files: &[&str]) -> anyhow::Result<()> {
                 m.peak_mib
             );
         }
-        anyhow::ensure!(answers.windows(2).all(|pair| pair[0] == pair[1]), "{file}: two runs differ");
+        anyhow::ensure!(
+            answers.windows(2).all(|pair| pair[0] == pair[1]),
+            "{file}: two runs differ"
+        );
     }
     Ok(())
 }
@@ -69,7 +72,19 @@ fn measure(program: &str, args: &[&str]) -> anyhow::Result<(Vec<u8>, Measured)> 
     let wall_s = started.elapsed().as_secs_f64();
     let text = String::from_utf8_lossy(&output.stderr);
     let line = text.lines().last().unwrap_or("");
-    let numbers: Vec<f64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
-    let [user, system, kib] = numbers[..] else { anyhow::bail!("{program} failed: {text}") };
-    Ok((output.stdout, Measured { cpu_s: user + system, wall_s, peak_mib: kib / 1024.0 }))
+    let numbers: Vec<f64> = line
+        .split_whitespace()
+        .filter_map(|word| word.parse().ok())
+        .collect();
+    let [user, system, kib] = numbers[..] else {
+        anyhow::bail!("{program} failed: {text}")
+    };
+    Ok((
+        output.stdout,
+        Measured {
+            cpu_s: user + system,
+            wall_s,
+            peak_mib: kib / 1024.0,
+        },
+    ))
 }

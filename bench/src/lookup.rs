@@ -27,8 +27,9 @@ impl Random {
 
     /// Random inside the /32 blocks from which registries allocate, where there is something to find.
     fn ipv6(&mut self) -> Ipv6Addr {
-        const TOPS: [u16; 12] =
-            [0x2001, 0x2400, 0x2402, 0x2404, 0x2406, 0x2600, 0x2604, 0x2607, 0x2800, 0x2804, 0x2a02, 0x2a0e];
+        const TOPS: [u16; 12] = [
+            0x2001, 0x2400, 0x2402, 0x2404, 0x2406, 0x2600, 0x2604, 0x2607, 0x2800, 0x2804, 0x2a02, 0x2a0e,
+        ];
         let top = u128::from(TOPS[self.next() as usize % TOPS.len()]) << 112;
         let rest = u128::from(self.next()) << 48 | u128::from(self.next() >> 16);
         Ipv6Addr::from_bits(top | rest)
@@ -38,9 +39,15 @@ impl Random {
 pub(crate) fn run(country: &str) -> anyhow::Result<()> {
     let started = Instant::now();
     let atlas = Atlas::embedded();
-    println!("load the embedded atlas: {:.1} ms", started.elapsed().as_secs_f64() * 1e3);
+    println!(
+        "load the embedded atlas: {:.1} ms",
+        started.elapsed().as_secs_f64() * 1e3
+    );
     let country = maxminddb::Reader::open_readfile(country)?;
-    for (family, draw) in [("IPv4", Random::ipv4 as fn(&mut Random) -> Ipv6Addr), ("IPv6", Random::ipv6)] {
+    for (family, draw) in [
+        ("IPv4", Random::ipv4 as fn(&mut Random) -> Ipv6Addr),
+        ("IPv6", Random::ipv6),
+    ] {
         compare(&atlas, &country, draw)?;
         let ours = rate_of_ours(&atlas, draw);
         let theirs = rate_of_maxminddb(&country, draw)?;
@@ -55,15 +62,25 @@ pub(crate) fn run(country: &str) -> anyhow::Result<()> {
 }
 
 /// Countries must agree wherever both know one.
-fn compare(atlas: &Atlas, country: &maxminddb::Reader<Vec<u8>>, draw: fn(&mut Random) -> Ipv6Addr) -> anyhow::Result<()> {
+fn compare(
+    atlas: &Atlas,
+    country: &maxminddb::Reader<Vec<u8>>,
+    draw: fn(&mut Random) -> Ipv6Addr,
+) -> anyhow::Result<()> {
     let mut random = Random(99);
     let mut both = 0;
     for _ in 0..200_000 {
         let address = draw(&mut random);
         let place = atlas.lookup(address);
-        let Some(code) = code(country, address)? else { continue };
+        let Some(code) = code(country, address)? else {
+            continue;
+        };
         if place.kind != atlas::Kind::Reserved {
-            anyhow::ensure!(place.country.as_str() == code, "{address}: {} and {code}", place.country);
+            anyhow::ensure!(
+                place.country.as_str() == code,
+                "{address}: {} and {code}",
+                place.country
+            );
             both += 1;
         }
     }
@@ -73,8 +90,14 @@ fn compare(atlas: &Atlas, country: &maxminddb::Reader<Vec<u8>>, draw: fn(&mut Ra
 
 fn code(country: &maxminddb::Reader<Vec<u8>>, address: Ipv6Addr) -> anyhow::Result<Option<String>> {
     let found = country.lookup(IpAddr::V6(address).to_canonical())?;
-    let Some(value) = found.decode::<serde_json::Value>()? else { return Ok(None) };
-    Ok(value.get("country_code").or(value.pointer("/country/iso_code")).and_then(|v| v.as_str()).map(str::to_owned))
+    let Some(value) = found.decode::<serde_json::Value>()? else {
+        return Ok(None);
+    };
+    Ok(value
+        .get("country_code")
+        .or(value.pointer("/country/iso_code"))
+        .and_then(|v| v.as_str())
+        .map(str::to_owned))
 }
 
 fn rate_of_ours(atlas: &Atlas, draw: fn(&mut Random) -> Ipv6Addr) -> f64 {
@@ -102,12 +125,16 @@ fn rate_of_maxminddb(
     draw: fn(&mut Random) -> Ipv6Addr,
 ) -> anyhow::Result<f64> {
     let mut random = Random(7);
-    let addresses: Vec<IpAddr> = (0..RIVAL_LOOKUPS).map(|_| IpAddr::V6(draw(&mut random)).to_canonical()).collect();
+    let addresses: Vec<IpAddr> = (0..RIVAL_LOOKUPS)
+        .map(|_| IpAddr::V6(draw(&mut random)).to_canonical())
+        .collect();
     let mut sum = 0usize;
     let started = Instant::now();
     for address in &addresses {
         // One path of a country database, not whole records and no AS: the rival at its best.
-        let code: Option<&str> = country.lookup(*address)?.decode_path(&maxminddb::path!["country_code"])?;
+        let code: Option<&str> = country
+            .lookup(*address)?
+            .decode_path(&maxminddb::path!["country_code"])?;
         sum = sum.wrapping_add(code.map_or(0, str::len));
     }
     let rate = addresses.len() as f64 / started.elapsed().as_secs_f64();

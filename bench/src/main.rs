@@ -19,6 +19,8 @@ fn main() -> anyhow::Result<()> {
         ["generate", kind, packets, file] => generate::run(kind, packets.parse()?, file),
         ["investigate", program, files @ ..] if !files.is_empty() => investigate::run(program, files),
         ["lookup", country] => lookup::run(country),
-        _ => anyhow::bail!("usage: bench generate mixed|forged PACKETS FILE | investigate PROGRAM FILE... | lookup COUNTRY.mmdb"),
+        _ => anyhow::bail!(
+            "usage: bench generate mixed|forged PACKETS FILE | investigate PROGRAM FILE... | lookup COUNTRY.mmdb"
+        ),
     }
 }

@@ -10,7 +10,10 @@ fn decode(data: &[u8], piece: usize) -> Option<(Vec<Flow>, Faults)> {
     let mut held: Vec<u8> = Vec::new();
     let mut take = |batch: &mut Batch| {
         // Details are numbered within a batch, and batches depend on the pieces.
-        flows.extend(batch.flows.iter().map(|flow| Flow { detail: Flow::NO_DETAIL, ..*flow }));
+        flows.extend(batch.flows.iter().map(|flow| Flow {
+            detail: Flow::NO_DETAIL,
+            ..*flow
+        }));
         faults.merge(&batch.faults);
         batch.clear();
     };
@@ -26,7 +29,10 @@ fn decode(data: &[u8], piece: usize) -> Option<(Vec<Flow>, Faults)> {
                 break;
             }
         }
-        assert!(held.len() <= Capture::NEEDS_MAX + piece.len(), "the decoder wants to hold too much");
+        assert!(
+            held.len() <= Capture::NEEDS_MAX + piece.len(),
+            "the decoder wants to hold too much"
+        );
     }
     capture.finish(&held, &mut batch);
     take(&mut batch);
@@ -35,30 +41,53 @@ fn decode(data: &[u8], piece: usize) -> Option<(Vec<Flow>, Faults)> {
 
 /// A capture file: any way of cutting it into pieces gives the same flows and faults.
 pub fn capture(data: &[u8]) {
-    let Some(whole) = decode(data, data.len().max(1)) else { return };
+    let Some(whole) = decode(data, data.len().max(1)) else {
+        return;
+    };
     for piece in [1, 7, 64, 4_099] {
         // Piece by piece is slow for large inputs; small ones find the same mistakes.
         if piece >= 64 || data.len() <= 4_096 {
             let pieces = decode(data, piece);
-            assert!(pieces.as_ref() == Some(&whole), "pieces of {piece} bytes give something else");
+            assert!(
+                pieces.as_ref() == Some(&whole),
+                "pieces of {piece} bytes give something else"
+            );
         }
     }
     let mut tally = detect::Tally::new();
-    tally.add(&Batch { flows: whole.0, ..Batch::default() });
+    tally.add(&Batch {
+        flows: whole.0,
+        ..Batch::default()
+    });
     detect::judge(&tally, &detect::Options::default());
 }
 
 /// One packet behind any link type: one flow, or one fault, never both and never neither; details lie inside the batch's lists.
 pub fn packet(data: &[u8]) {
-    let Some((&[high, low], frame)) = data.split_first_chunk::<2>() else { return };
+    let Some((&[high, low], frame)) = data.split_first_chunk::<2>() else {
+        return;
+    };
     let mut batch = Batch::default();
-    wire::packet::decode(u16::from_be_bytes([high, low]), frame, frame.len() as u32, 1, 0, &mut batch);
+    wire::packet::decode(
+        u16::from_be_bytes([high, low]),
+        frame,
+        frame.len() as u32,
+        1,
+        0,
+        &mut batch,
+    );
     let faults: u64 = batch.faults.iter().map(|fault| fault.count).sum();
-    assert!(batch.flows.len() == 1 || (batch.flows.is_empty() && faults == 1), "a packet vanished or doubled");
+    assert!(
+        batch.flows.len() == 1 || (batch.flows.is_empty() && faults == 1),
+        "a packet vanished or doubled"
+    );
     for flow in &batch.flows {
         if flow.detail != Flow::NO_DETAIL {
             let lists = [batch.dns.len(), batch.http.len(), batch.inner.len()];
-            assert!(lists.iter().any(|len| (flow.detail as usize) < *len), "a detail points nowhere");
+            assert!(
+                lists.iter().any(|len| (flow.detail as usize) < *len),
+                "a detail points nowhere"
+            );
         }
     }
     for dns in &batch.dns {
@@ -70,7 +99,9 @@ pub fn packet(data: &[u8]) {
 
 /// An atlas file: refused, or sound for any address.
 pub fn atlas(data: &[u8]) {
-    let Ok(atlas) = atlas::Atlas::from_bytes(data.to_vec()) else { return };
+    let Ok(atlas) = atlas::Atlas::from_bytes(data.to_vec()) else {
+        return;
+    };
     for bits in [0, 1, 0xffff_0102_0304, 0xffff_ffff_ffff, 1 << 125, u128::MAX] {
         let address = std::net::Ipv6Addr::from_bits(bits);
         assert!(atlas.lookup(address).prefix.contains(address));

@@ -10,7 +10,12 @@ fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
     let mut files: Vec<_> = std::fs::read_dir(&folder)
         .expect("the corpus folder exists")
         .map(|entry| entry.expect("readable").path())
-        .map(|path| (path.display().to_string(), std::fs::read(&path).expect("readable")))
+        .map(|path| {
+            (
+                path.display().to_string(),
+                std::fs::read(&path).expect("readable"),
+            )
+        })
         .collect();
     files.sort();
     assert!(!files.is_empty(), "{} is empty", folder.display());
@@ -26,7 +31,13 @@ fn random(state: &mut u64) -> u64 {
 
 /// Flips bits, writes extreme values, cuts and doubles.
 fn mutate(bytes: &[u8], state: &mut u64) -> Vec<u8> {
-    const EXTREMES: [&[u8]; 5] = [&[0], &[0xff], &[0xff; 4], &[0, 0, 0, 0], &[0xff, 0xff, 0xff, 0x7f]];
+    const EXTREMES: [&[u8]; 5] = [
+        &[0],
+        &[0xff],
+        &[0xff; 4],
+        &[0, 0, 0, 0],
+        &[0xff, 0xff, 0xff, 0x7f],
+    ];
     let mut bytes = bytes.to_vec();
     for _ in 0..1 + random(state) % 4 {
         if bytes.is_empty() {
@@ -55,7 +66,12 @@ fn mutate(bytes: &[u8], state: &mut u64) -> Vec<u8> {
 fn replay(target: &str, run: fn(&[u8])) {
     for (name, bytes) in corpus(target) {
         run(&bytes);
-        let mut state = name.bytes().rev().take(20).fold(0x9e37_79b9_7f4a_7c15, |h: u64, b| h.rotate_left(5) ^ u64::from(b)) | 1;
+        let mut state = name
+            .bytes()
+            .rev()
+            .take(20)
+            .fold(0x9e37_79b9_7f4a_7c15, |h: u64, b| h.rotate_left(5) ^ u64::from(b))
+            | 1;
         for _ in 0..MUTATIONS {
             run(&mutate(&bytes, &mut state));
         }

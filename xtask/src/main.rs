@@ -1,1 +1,86 @@
-fn main() {}
+//! What cargo cannot do: set-up, the tests in one command, building the atlas, benchmarks, and keeping the house tidy.
+//!
+//! ```text
+//! cargo xtask test              everything that must pass, with its own set-up
+//! cargo xtask atlas             the address snapshot inside the program, anew from its npm packages
+//! cargo xtask bench [--rivals]  the speed questions (see docs/bench.md)
+//! ```
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this is a program for people at a terminal"
+)]
+
+mod atlas;
+mod bench;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    let done = match words.as_slice() {
+        ["test"] => test(),
+        ["tidy"] => tidy::check(&root()),
+        ["atlas"] => atlas::build(&root()),
+        ["bench"] => bench::run(&root(), false),
+        ["bench", "--rivals"] => bench::run(&root(), true),
+        _ => Err("usage: cargo xtask test | tidy | atlas | bench [--rivals]".to_owned()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("xtask: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The repository's root.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .map(Path::to_path_buf)
+        .unwrap_or_default()
+}
+
+/// Everything that must pass.
+fn test() -> Result<(), String> {
+    c_compiler()?;
+    tidy::check(&root())?;
+    run(Command::new("cargo")
+        .args(["test", "--workspace", "--no-fail-fast"])
+        .current_dir(root()))
+}
+
+/// zstd is compiled from C. Where there is no compiler it is installed, if that is possible here, or named.
+fn c_compiler() -> Result<(), String> {
+    let works = |name: &str| {
+        Command::new(name)
+            .arg("--version")
+            .output()
+            .is_ok_and(|output| output.status.success())
+    };
+    if ["cc", "gcc", "clang"].iter().any(|name| works(name)) {
+        return Ok(());
+    }
+    let missing = "a C compiler is missing: install gcc or clang (Debian: apt-get install build-essential)";
+    if !works("apt-get") {
+        return Err(missing.to_owned());
+    }
+    println!("installing build-essential");
+    run(Command::new("apt-get").args(["install", "-y", "build-essential"])).map_err(|_| missing.to_owned())
+}
+
+/// Runs a command to its end; an error names it.
+fn run(command: &mut Command) -> Result<(), String> {
+    let shown = format!("{command:?}");
+    let status = command.status().map_err(|error| format!("{shown}: {error}"))?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!("{shown} failed ({status})"))
+    }
+}

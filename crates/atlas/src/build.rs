@@ -48,7 +48,9 @@ pub struct KindRow {
 pub fn kinds() -> Vec<KindRow> {
     table(KINDS)
         .filter_map(|fields| {
-            let [key, kind, name, reason] = fields[..] else { return None };
+            let [key, kind, name, reason] = fields[..] else {
+                return None;
+            };
             Some(KindRow {
                 asn: key.strip_prefix("AS").and_then(|n| n.parse().ok()),
                 prefix: key.parse().ok(),
@@ -64,14 +66,18 @@ pub fn kinds() -> Vec<KindRow> {
 pub fn special() -> Vec<(Prefix, String)> {
     table(SPECIAL)
         .filter_map(|fields| {
-            let [prefix, name, document] = fields[..] else { return None };
+            let [prefix, name, document] = fields[..] else {
+                return None;
+            };
             Some((prefix.parse().ok()?, format!("{name} ({document})")))
         })
         .collect()
 }
 
 fn table(text: &str) -> impl Iterator<Item = Vec<&str>> {
-    text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).map(|line| line.split('\t').collect())
+    text.lines()
+        .filter(|line| !line.starts_with('#') && !line.is_empty())
+        .map(|line| line.split('\t').collect())
 }
 
 /// An atlas in the making.
@@ -101,27 +107,48 @@ impl Build {
     pub fn parts(&self) -> Parts {
         let mut names: BTreeMap<String, u32> = BTreeMap::from([(String::new(), 0)]);
         let kind_rows = kinds();
-        let kind_of_asn: BTreeMap<u32, Kind> = kind_rows.iter().filter_map(|row| Some((row.asn?, row.kind))).collect();
+        let kind_of_asn: BTreeMap<u32, Kind> = kind_rows
+            .iter()
+            .filter_map(|row| Some((row.asn?, row.kind)))
+            .collect();
         let mut spans: Vec<(u128, u128, Field, usize)> = Vec::new();
         for (rank, row) in self.rows.iter().enumerate() {
             let (first, last) = (row.first.to_bits(), row.last.to_bits());
             if first > last {
                 continue;
             }
-            let fields =
-                [(row.country.is_some(), Field::Country), (row.network.is_some(), Field::Network), (row.kind.is_some(), Field::Kind)];
-            spans.extend(fields.iter().filter(|(some, _)| *some).map(|(_, field)| (first, last, *field, rank)));
+            let fields = [
+                (row.country.is_some(), Field::Country),
+                (row.network.is_some(), Field::Network),
+                (row.kind.is_some(), Field::Kind),
+            ];
+            spans.extend(
+                fields
+                    .iter()
+                    .filter(|(some, _)| *some)
+                    .map(|(_, field)| (first, last, *field, rank)),
+            );
         }
         let special = special();
         for (rank, (prefix, _)) in special.iter().enumerate() {
             // `::/3` holds the mapped form of IPv4, which has rows of its own.
-            spans.push((prefix.base.to_bits(), prefix.last().to_bits(), Field::Special, rank));
+            spans.push((
+                prefix.base.to_bits(),
+                prefix.last().to_bits(),
+                Field::Special,
+                rank,
+            ));
         }
         let base = self.rows.len();
         let by_prefix: Vec<&KindRow> = kind_rows.iter().filter(|row| row.prefix.is_some()).collect();
         for (i, row) in by_prefix.iter().enumerate() {
             if let Some(prefix) = row.prefix {
-                spans.push((prefix.base.to_bits(), prefix.last().to_bits(), Field::Kind, base + i));
+                spans.push((
+                    prefix.base.to_bits(),
+                    prefix.last().to_bits(),
+                    Field::Kind,
+                    base + i,
+                ));
             }
         }
 
@@ -158,8 +185,12 @@ impl Build {
                     i += 1;
                 }
                 let top = |field: Field| by_rank[field as usize].last_key_value().map(|(rank, _)| *rank);
-                let (country, network, kind, reserved) =
-                    (top(Field::Country), top(Field::Network), top(Field::Kind), top(Field::Special));
+                let (country, network, kind, reserved) = (
+                    top(Field::Country),
+                    top(Field::Network),
+                    top(Field::Kind),
+                    top(Field::Special),
+                );
                 let mut name_index = |name: &str| {
                     let next = names.len() as u32;
                     *names.entry(name.to_owned()).or_insert(next)
@@ -180,8 +211,12 @@ impl Build {
                             None => self.rows[rank].kind,
                         });
                         Stored {
-                            country: country.and_then(|rank| self.rows[rank].country).unwrap_or(Country::UNKNOWN),
-                            kind: said.or_else(|| kind_of_asn.get(&asn).copied()).unwrap_or(Kind::Unknown),
+                            country: country
+                                .and_then(|rank| self.rows[rank].country)
+                                .unwrap_or(Country::UNKNOWN),
+                            kind: said
+                                .or_else(|| kind_of_asn.get(&asn).copied())
+                                .unwrap_or(Kind::Unknown),
                             routed: asn != 0,
                             asn,
                             name: network_row.map_or(0, |(_, name)| name_index(name)),
@@ -210,14 +245,20 @@ impl Build {
         for (name, index) in names {
             name_list[index as usize] = name;
         }
-        let mut place_list: Vec<(u32, Stored)> = places.into_iter().map(|(stored, index)| (index, stored)).collect();
+        let mut place_list: Vec<(u32, Stored)> = places
+            .into_iter()
+            .map(|(stored, index)| (index, stored))
+            .collect();
         place_list.sort_unstable();
         Parts {
             built: self.built.clone(),
             attribution: self.attribution.clone(),
             names: name_list,
             places: place_list.into_iter().map(|(_, stored)| stored).collect(),
-            ipv4: ipv4.into_iter().map(|(start, place)| ((start - MAPPED) as u32, place)).collect(),
+            ipv4: ipv4
+                .into_iter()
+                .map(|(start, place)| ((start - MAPPED) as u32, place))
+                .collect(),
             ipv6,
         }
     }

@@ -108,13 +108,20 @@ impl Parts {
             number(&mut out, u128::from(place.asn));
             number(&mut out, u128::from(place.name));
         }
-        let ipv4: Vec<(u128, u32)> = self.ipv4.iter().map(|&(start, place)| (u128::from(start), place)).collect();
+        let ipv4: Vec<(u128, u32)> = self
+            .ipv4
+            .iter()
+            .map(|&(start, place)| (u128::from(start), place))
+            .collect();
         for (rows, end) in [(&ipv4, 1u128 << 32), (&self.ipv6, 0)] {
             number(&mut out, rows.len() as u128);
             for (i, (start, place)) in rows.iter().enumerate() {
                 let next = rows.get(i + 1).map_or(end, |row| row.0);
                 let length = next.wrapping_sub(*start);
-                assert!(length != 0 || rows.len() == 1, "rows are in order and cover everything");
+                assert!(
+                    length != 0 || rows.len() == 1,
+                    "rows are in order and cover everything"
+                );
                 // A length of zero stands for the whole of IPv6.
                 let zeros = if length == 0 { 128 } else { length.trailing_zeros() };
                 out.push(zeros as u8);
@@ -146,13 +153,21 @@ impl Parts {
         ipv4: &mut dyn FnMut(u32, u32, u32),
         ipv6: &mut dyn FnMut(u128, u128, u32),
     ) -> Result<Parts, Error> {
-        let rest = file.strip_prefix(MAGIC).ok_or(Error("it does not begin like one"))?;
+        let rest = file
+            .strip_prefix(MAGIC)
+            .ok_or(Error("it does not begin like one"))?;
         let (&version, packed) = rest.split_first().ok_or(Error("it is cut short"))?;
         if version != VERSION {
             return Err(Error("its format is of another version"));
         }
-        let size = zstd::zstd_safe::get_frame_content_size(packed).ok().flatten().unwrap_or(0);
-        let size = usize::try_from(size).ok().filter(|&size| size <= SIZE_MAX).ok_or(Error("it claims to be too large"))?;
+        let size = zstd::zstd_safe::get_frame_content_size(packed)
+            .ok()
+            .flatten()
+            .unwrap_or(0);
+        let size = usize::try_from(size)
+            .ok()
+            .filter(|&size| size <= SIZE_MAX)
+            .ok_or(Error("it claims to be too large"))?;
         let bytes = zstd::bulk::decompress(packed, size).map_err(|_| Error("it is damaged"))?;
         Reader(&bytes).parts(ipv4, ipv6)
     }
@@ -179,7 +194,10 @@ impl Reader<'_> {
         ipv4: &mut dyn FnMut(u32, u32, u32),
         ipv6: &mut dyn FnMut(u128, u128, u32),
     ) -> Result<Parts, Error> {
-        let mut parts = Parts { built: self.text()?, ..Parts::default() };
+        let mut parts = Parts {
+            built: self.text()?,
+            ..Parts::default()
+        };
         parts.attribution = self.text()?.lines().map(str::to_owned).collect();
         let names = self.count(1)?;
         parts.names = (0..names).map(|_| self.text()).collect::<Result<_, _>>()?;
@@ -187,7 +205,9 @@ impl Reader<'_> {
         parts.places.reserve_exact(places);
         for _ in 0..places {
             let head = self.take(4)?;
-            let kind = *Kind::ALL.get(usize::from(head[2])).ok_or(Error("a kind is unknown"))?;
+            let kind = *Kind::ALL
+                .get(usize::from(head[2]))
+                .ok_or(Error("a kind is unknown"))?;
             let country = Country([head[0], head[1]]);
             if !country.0.iter().all(u8::is_ascii_uppercase) {
                 return Err(Error("a country is no two capital letters"));
@@ -195,13 +215,22 @@ impl Reader<'_> {
             let routed = head[3] != 0;
             let asn = u32::try_from(self.number()?).map_err(|_| Error("an AS number is too large"))?;
             let name = self.index(parts.names.len())?;
-            parts.places.push(Stored { country, kind, routed, asn, name });
+            parts.places.push(Stored {
+                country,
+                kind,
+                routed,
+                asn,
+                name,
+            });
         }
         let places = parts.places.len();
         let mut at = 0u64;
         for _ in 0..self.count(3)? {
             let length = u64::try_from(self.length()?).map_err(|_| Error("IPv4 rows overrun"))?;
-            let next = at.checked_add(length).filter(|next| *next <= 1 << 32).ok_or(Error("IPv4 rows overrun"))?;
+            let next = at
+                .checked_add(length)
+                .filter(|next| *next <= 1 << 32)
+                .ok_or(Error("IPv4 rows overrun"))?;
             if length == 0 {
                 return Err(Error("a row is empty"));
             }
@@ -264,12 +293,20 @@ impl Reader<'_> {
     /// A count of things that take at least `least` bytes each: never more than the bytes left can hold.
     fn count(&mut self, least: usize) -> Result<usize, Error> {
         let count = usize::try_from(self.number()?).map_err(|_| Error("a count is too large"))?;
-        if count > self.0.len() / least { Err(Error("a count is too large")) } else { Ok(count) }
+        if count > self.0.len() / least {
+            Err(Error("a count is too large"))
+        } else {
+            Ok(count)
+        }
     }
 
     fn index(&mut self, limit: usize) -> Result<u32, Error> {
         let index = self.number()?;
-        if index < limit as u128 { Ok(index as u32) } else { Err(Error("an index is out of its table")) }
+        if index < limit as u128 {
+            Ok(index as u32)
+        } else {
+            Err(Error("an index is out of its table"))
+        }
     }
 
     fn length(&mut self) -> Result<u128, Error> {
@@ -278,7 +315,10 @@ impl Reader<'_> {
         if zeros == 128 && odd == 0 {
             return Ok(0);
         }
-        let odd = odd.checked_mul(2).map(|odd| odd + 1).ok_or(Error("a length is too large"))?;
+        let odd = odd
+            .checked_mul(2)
+            .map(|odd| odd + 1)
+            .ok_or(Error("a length is too large"))?;
         if zeros > 127 || odd.leading_zeros() < zeros {
             return Err(Error("a length is too large"));
         }

@@ -82,7 +82,9 @@ impl Table<u128> {
             self.starts.push(at);
             self.places.push(place);
             self.lens.push((128 - bits) as u8);
-            let Some(next) = 1u128.checked_shl(bits).and_then(|size| at.checked_add(size)) else { return };
+            let Some(next) = 1u128.checked_shl(bits).and_then(|size| at.checked_add(size)) else {
+                return;
+            };
             if next > last {
                 return;
             }
@@ -108,7 +110,11 @@ fn search<A: Ord + Copy>(starts: &[A], low: u32, high: u32, address: A) -> u32 {
     let mut size = high as usize - base + 1;
     while size > 1 {
         let half = size / 2;
-        base = if starts[base + half] <= address { base + half } else { base };
+        base = if starts[base + half] <= address {
+            base + half
+        } else {
+            base
+        };
         size -= half;
     }
     base as u32
@@ -142,15 +148,28 @@ impl Atlas {
     fn of_parts(parts: Parts, file: std::borrow::Cow<'static, [u8]>) -> Atlas {
         let (mut ipv4, mut ipv6) = (Table::<u32>::default(), Table::<u128>::default());
         for (i, &(start, place)) in parts.ipv4.iter().enumerate() {
-            ipv4.add(start, parts.ipv4.get(i + 1).map_or(u32::MAX, |row| row.0 - 1), place);
+            ipv4.add(
+                start,
+                parts.ipv4.get(i + 1).map_or(u32::MAX, |row| row.0 - 1),
+                place,
+            );
         }
         for (i, &(start, place)) in parts.ipv6.iter().enumerate() {
-            ipv6.add(start, parts.ipv6.get(i + 1).map_or(u128::MAX, |row| row.0 - 1), place);
+            ipv6.add(
+                start,
+                parts.ipv6.get(i + 1).map_or(u128::MAX, |row| row.0 - 1),
+                place,
+            );
         }
         Atlas::of_tables(parts, file, ipv4, ipv6)
     }
 
-    fn of_tables(parts: Parts, file: std::borrow::Cow<'static, [u8]>, mut ipv4: Table<u32>, mut ipv6: Table<u128>) -> Atlas {
+    fn of_tables(
+        parts: Parts,
+        file: std::borrow::Cow<'static, [u8]>,
+        mut ipv4: Table<u32>,
+        mut ipv6: Table<u128>,
+    ) -> Atlas {
         ipv4.top = tops(&ipv4.starts, |top| (top as u32) << (32 - TOP_BITS));
         ipv6.top = tops(&ipv6.starts, |top| 1 << 125 | (top as u128) << (125 - TOP_BITS));
         // The last bucket of global unicast ends where that space ends.
@@ -162,7 +181,14 @@ impl Atlas {
                 unusable += 1 << (32 - ipv4.lens[i]);
             }
         }
-        Atlas { parts, file, about: OnceLock::new(), ipv4, ipv6, unusable: unusable as f64 / 2f64.powi(32) }
+        Atlas {
+            parts,
+            file,
+            about: OnceLock::new(),
+            ipv4,
+            ipv6,
+            unusable: unusable as f64 / 2f64.powi(32),
+        }
     }
 
     /// Adds the user's own prefixes with kinds; where two overlap, the longer prefix wins. Rows are split at the prefixes' ends, so
@@ -173,12 +199,29 @@ impl Atlas {
         let mut own: Vec<(Prefix, Kind)> = own.iter().copied().take(OWN_KINDS_MAX).collect();
         own.sort_by_key(|(prefix, _)| (prefix.base, prefix.len));
         let steps = steps(&own);
-        let mut places: std::collections::BTreeMap<Stored, u32> =
-            parts.places.iter().enumerate().map(|(i, stored)| (*stored, i as u32)).collect();
+        let mut places: std::collections::BTreeMap<Stored, u32> = parts
+            .places
+            .iter()
+            .enumerate()
+            .map(|(i, stored)| (*stored, i as u32))
+            .collect();
         const MAPPED: u128 = 0xffff_0000_0000;
-        let ipv4: Vec<(u128, u32)> = parts.ipv4.iter().map(|row| (u128::from(row.0) | MAPPED, row.1)).collect();
-        let ipv4 = overlay(&ipv4, &steps, MAPPED | 0xffff_ffff, &mut parts.places, &mut places);
-        parts.ipv4 = ipv4.into_iter().map(|(start, place)| (start as u32, place)).collect();
+        let ipv4: Vec<(u128, u32)> = parts
+            .ipv4
+            .iter()
+            .map(|row| (u128::from(row.0) | MAPPED, row.1))
+            .collect();
+        let ipv4 = overlay(
+            &ipv4,
+            &steps,
+            MAPPED | 0xffff_ffff,
+            &mut parts.places,
+            &mut places,
+        );
+        parts.ipv4 = ipv4
+            .into_iter()
+            .map(|(start, place)| (start as u32, place))
+            .collect();
         let ipv6 = std::mem::take(&mut parts.ipv6);
         parts.ipv6 = overlay(&ipv6, &steps, u128::MAX, &mut parts.places, &mut places);
         Atlas::of_parts(parts, self.file)
@@ -188,7 +231,10 @@ impl Atlas {
     pub fn about(&self) -> &About {
         self.about.get_or_init(|| About {
             built: self.parts.built.clone(),
-            sha256: Sha256::digest(&self.file).iter().map(|byte| format!("{byte:02x}")).collect(),
+            sha256: Sha256::digest(&self.file)
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect(),
             attribution: self.parts.attribution.clone(),
             bytes: self.file.len() as u64,
             ranges: [self.ipv4.starts.len() as u64, self.ipv6.starts.len() as u64],
@@ -222,15 +268,40 @@ impl Atlas {
         let (place, prefix) = match index.checked_sub(self.ipv4.starts.len()) {
             None => {
                 let base = std::net::Ipv4Addr::from_bits(self.ipv4.starts[index]).to_ipv6_mapped();
-                (self.ipv4.places[index], Prefix { base, len: 96 + self.ipv4.lens[index] })
+                (
+                    self.ipv4.places[index],
+                    Prefix {
+                        base,
+                        len: 96 + self.ipv4.lens[index],
+                    },
+                )
             }
             Some(index) => {
                 let base = Ipv6Addr::from_bits(self.ipv6.starts[index]);
-                (self.ipv6.places[index], Prefix { base, len: self.ipv6.lens[index] })
+                (
+                    self.ipv6.places[index],
+                    Prefix {
+                        base,
+                        len: self.ipv6.lens[index],
+                    },
+                )
             }
         };
-        let Stored { country, kind, routed, asn, name } = self.parts.places[place as usize];
-        Place { country, asn, network: &self.parts.names[name as usize], prefix, kind, routed }
+        let Stored {
+            country,
+            kind,
+            routed,
+            asn,
+            name,
+        } = self.parts.places[place as usize];
+        Place {
+            country,
+            asn,
+            network: &self.parts.names[name as usize],
+            prefix,
+            kind,
+            routed,
+        }
     }
 
     /// One address.
@@ -253,16 +324,17 @@ impl Atlas {
 fn steps(own: &[(Prefix, Kind)]) -> Vec<(u128, Option<Kind>)> {
     let mut steps: Vec<(u128, Option<Kind>)> = Vec::new();
     let mut open: Vec<(u128, Kind)> = Vec::new(); // last address, kind
-    let close = |steps: &mut Vec<(u128, Option<Kind>)>, open: &mut Vec<(u128, Kind)>, before: Option<u128>| {
-        while let Some(&(last, _)) = open.last()
-            && before.is_none_or(|before| last < before)
-        {
-            open.pop();
-            if let Some(next) = last.checked_add(1) {
-                steps.push((next, open.last().map(|(_, kind)| *kind)));
+    let close =
+        |steps: &mut Vec<(u128, Option<Kind>)>, open: &mut Vec<(u128, Kind)>, before: Option<u128>| {
+            while let Some(&(last, _)) = open.last()
+                && before.is_none_or(|before| last < before)
+            {
+                open.pop();
+                if let Some(next) = last.checked_add(1) {
+                    steps.push((next, open.last().map(|(_, kind)| *kind)));
+                }
             }
-        }
-    };
+        };
     for (prefix, kind) in own {
         let first = prefix.base.to_bits();
         close(&mut steps, &mut open, Some(first));
@@ -292,7 +364,10 @@ fn overlay(
     let mut with = |place: u32, kind: Option<Kind>| match kind {
         None => place,
         Some(kind) => {
-            let stored = Stored { kind, ..places[place as usize] };
+            let stored = Stored {
+                kind,
+                ..places[place as usize]
+            };
             *index.entry(stored).or_insert_with(|| {
                 places.push(stored);
                 places.len() as u32 - 1

@@ -46,8 +46,15 @@ impl Prefix {
     /// The prefix of this length that holds an address.
     pub fn of(address: Ipv6Addr, len: u8) -> Prefix {
         let len = len.min(128);
-        let mask = if len == 0 { 0 } else { u128::MAX << (128 - u32::from(len)) };
-        Prefix { base: Ipv6Addr::from_bits(address.to_bits() & mask), len }
+        let mask = if len == 0 {
+            0
+        } else {
+            u128::MAX << (128 - u32::from(len))
+        };
+        Prefix {
+            base: Ipv6Addr::from_bits(address.to_bits() & mask),
+            len,
+        }
     }
 
     /// Whether it holds an address.
@@ -57,7 +64,11 @@ impl Prefix {
 
     /// Its last address.
     pub fn last(&self) -> Ipv6Addr {
-        let rest = if self.len == 0 { u128::MAX } else { (1u128 << (128 - u32::from(self.len))).wrapping_sub(1) };
+        let rest = if self.len == 0 {
+            u128::MAX
+        } else {
+            (1u128 << (128 - u32::from(self.len))).wrapping_sub(1)
+        };
         Ipv6Addr::from_bits(self.base.to_bits() | rest)
     }
 }
@@ -71,8 +82,10 @@ impl std::str::FromStr for Prefix {
             Some((address, len)) => (address, Some(len)),
             None => (text, None),
         };
-        let address: std::net::IpAddr =
-            address.trim().parse().map_err(|_| format!("`{text}` is no address or prefix (like 192.0.2.0/24)"))?;
+        let address: std::net::IpAddr = address
+            .trim()
+            .parse()
+            .map_err(|_| format!("`{text}` is no address or prefix (like 192.0.2.0/24)"))?;
         let (mapped, most) = match address {
             std::net::IpAddr::V4(v4) => (v4.to_ipv6_mapped(), 32),
             std::net::IpAddr::V6(v6) => (v6, 128),
@@ -88,7 +101,9 @@ impl std::str::FromStr for Prefix {
         };
         let prefix = Prefix::of(mapped, len + (128 - most));
         if prefix.base != mapped {
-            return Err(format!("`{text}` has bits set behind its length; did you mean {prefix}?"));
+            return Err(format!(
+                "`{text}` has bits set behind its length; did you mean {prefix}?"
+            ));
         }
         Ok(prefix)
     }
@@ -185,7 +200,13 @@ mod tests {
 
     #[test]
     fn prefixes_are_read_and_written() {
-        for text in ["192.0.2.0/24", "0.0.0.0/0", "2001:db8::/32", "::/0", "10.0.0.1/32"] {
+        for text in [
+            "192.0.2.0/24",
+            "0.0.0.0/0",
+            "2001:db8::/32",
+            "::/0",
+            "10.0.0.1/32",
+        ] {
             assert_eq!(text.parse::<Prefix>().unwrap().to_string(), text);
         }
         assert_eq!("10.0.0.1".parse::<Prefix>().unwrap().to_string(), "10.0.0.1/32");

@@ -1,5 +1,8 @@
 //! `atlas` from outside: the snapshot, the table of kinds, and building against a slow and obvious search.
-#![allow(clippy::disallowed_methods, reason = "tests read files and the environment; the room itself does not")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests read files and the environment; the room itself does not"
+)]
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -57,7 +60,10 @@ fn every_kind_is_of_the_network_that_its_row_names() {
     assert!(rows.len() > 100);
     for row in rows {
         assert!(!row.reason.is_empty(), "{row:?} has no reason");
-        assert!(row.asn.is_some() != row.prefix.is_some(), "{row:?}: an AS number or a prefix");
+        assert!(
+            row.asn.is_some() != row.prefix.is_some(),
+            "{row:?}: an AS number or a prefix"
+        );
         if let Some(asn) = row.asn
             && let Some(name) = names.get(&asn)
         {
@@ -76,31 +82,53 @@ fn special_purpose_space_is_never_announced() {
     assert!(special.len() >= 28);
     for (prefix, name) in special {
         let place = atlas.lookup(prefix.base);
-        assert_eq!((place.kind, place.routed, place.country), (Kind::Reserved, false, Country::UNKNOWN), "{prefix}");
-        assert!(prefix.contains(place.prefix.base) || place.prefix.contains(prefix.base), "{prefix} {name}");
+        assert_eq!(
+            (place.kind, place.routed, place.country),
+            (Kind::Reserved, false, Country::UNKNOWN),
+            "{prefix}"
+        );
+        assert!(
+            prefix.contains(place.prefix.base) || place.prefix.contains(prefix.base),
+            "{prefix} {name}"
+        );
     }
 }
 
 #[test]
 fn own_kinds_win_and_leave_neighbours_alone() {
     let plain = Atlas::embedded();
-    let own: Vec<_> = [("8.8.8.0/24", Kind::Tor), ("8.8.8.8", Kind::Proxy), ("2a02:2450::/40", Kind::Mobile)]
-        .map(|(prefix, kind)| (prefix.parse().unwrap(), kind))
-        .to_vec();
+    let own: Vec<_> = [
+        ("8.8.8.0/24", Kind::Tor),
+        ("8.8.8.8", Kind::Proxy),
+        ("2a02:2450::/40", Kind::Mobile),
+    ]
+    .map(|(prefix, kind)| (prefix.parse().unwrap(), kind))
+    .to_vec();
     let atlas = Atlas::embedded().with_kinds(&own);
     assert_eq!(atlas.lookup(ip("8.8.8.7")).kind, Kind::Tor);
     assert_eq!(atlas.lookup(ip("8.8.8.8")).kind, Kind::Proxy);
     assert_eq!(atlas.lookup(ip("8.8.8.9")).kind, Kind::Tor);
     assert_eq!(atlas.lookup(ip("2a02:2450::1")).kind, Kind::Mobile);
     for outside in ["8.8.7.255", "8.8.9.0", "2a02:2450:100::", "1.2.3.4"] {
-        assert_eq!(atlas.lookup(ip(outside)), atlas::Place { prefix: atlas.lookup(ip(outside)).prefix, ..plain.lookup(ip(outside)) });
+        assert_eq!(
+            atlas.lookup(ip(outside)),
+            atlas::Place {
+                prefix: atlas.lookup(ip(outside)).prefix,
+                ..plain.lookup(ip(outside))
+            }
+        );
     }
     assert_eq!(atlas.lookup(ip("8.8.8.8")).asn, 15169);
 }
 
 #[test]
 fn damaged_files_are_refused() {
-    let file = Build { built: "2026-01-01".into(), ..Build::default() }.parts().write();
+    let file = Build {
+        built: "2026-01-01".into(),
+        ..Build::default()
+    }
+    .parts()
+    .write();
     assert!(Atlas::from_bytes(file.clone()).is_ok());
     for cut in 0..file.len() {
         assert!(Atlas::from_bytes(file[..cut].to_vec()).is_err(), "cut at {cut}");
@@ -111,18 +139,25 @@ fn damaged_files_are_refused() {
 
 /// Rows over a small part of each address space, so that they overlap.
 fn rows() -> impl Strategy<Value = Vec<Row>> {
-    let row = (any::<bool>(), 0u32..400, 1u32..200, 0usize..4, 0u32..5).prop_map(|(v6, start, length, country, asn)| {
-        let at = |n: u32| {
-            if v6 { Ipv6Addr::from_bits(0x2a00_u128 << 112 | u128::from(n) << 60) } else { std::net::Ipv4Addr::from_bits(0x0900_0000 + n).to_ipv6_mapped() }
-        };
-        Row {
-            first: at(start),
-            last: Ipv6Addr::from_bits(at(start + length).to_bits() - 1),
-            country: [None, Some("US"), Some("DE"), Some("BR")][country].map(|c| Country(c.as_bytes().try_into().unwrap())),
-            network: (asn > 0).then(|| (asn, format!("net {asn}"))),
-            kind: None,
-        }
-    });
+    let row = (any::<bool>(), 0u32..400, 1u32..200, 0usize..4, 0u32..5).prop_map(
+        |(v6, start, length, country, asn)| {
+            let at = |n: u32| {
+                if v6 {
+                    Ipv6Addr::from_bits(0x2a00_u128 << 112 | u128::from(n) << 60)
+                } else {
+                    std::net::Ipv4Addr::from_bits(0x0900_0000 + n).to_ipv6_mapped()
+                }
+            };
+            Row {
+                first: at(start),
+                last: Ipv6Addr::from_bits(at(start + length).to_bits() - 1),
+                country: [None, Some("US"), Some("DE"), Some("BR")][country]
+                    .map(|c| Country(c.as_bytes().try_into().unwrap())),
+                network: (asn > 0).then(|| (asn, format!("net {asn}"))),
+                kind: None,
+            }
+        },
+    );
     prop::collection::vec(row, 0..30)
 }
 

@@ -174,7 +174,11 @@ pub fn port_bin(port: u16) -> u64 {
 pub fn distinct_of_bins(bins: &[u64]) -> Option<f64> {
     let size = bins.len() as f64 * 64.0;
     let empty = bins.iter().map(|word| word.count_zeros()).sum::<u32>();
-    if f64::from(empty) <= size / 64.0 { None } else { Some(size * (size / f64::from(empty)).ln()) }
+    if f64::from(empty) <= size / 64.0 {
+        None
+    } else {
+        Some(size * (size / f64::from(empty)).ln())
+    }
 }
 
 impl Default for Conversations {
@@ -259,7 +263,10 @@ impl Conversations {
                 *index = self.slots[*hash as usize & mask] as u32;
             }
             for index in at {
-                near ^= self.all.get((index as usize).wrapping_sub(1)).map_or(0, |c| c.hash ^ c.strand.packets);
+                near ^= self
+                    .all
+                    .get((index as usize).wrapping_sub(1))
+                    .map_or(0, |c| c.hash ^ c.strand.packets);
             }
             std::hint::black_box(near);
             for (touch, hash) in touches.iter().zip(hashes) {
@@ -275,7 +282,11 @@ impl Conversations {
             self.left_out += touch.packets;
             return;
         }
-        let (low, high) = if touch.src <= touch.dst { (touch.src, touch.dst) } else { (touch.dst, touch.src) };
+        let (low, high) = if touch.src <= touch.dst {
+            (touch.src, touch.dst)
+        } else {
+            (touch.dst, touch.src)
+        };
         let forward = touch.src == low;
         if let Some(last) = self.all.get(self.last as usize)
             && last.low == low
@@ -351,7 +362,13 @@ impl Conversations {
             self.rebuild_slots(self.slots.len() * 2);
         }
         let index = self.all.len() as u32;
-        self.all.push(Conversation { low, high, hash, http: NONE, strand: Strand::of(touch, forward) });
+        self.all.push(Conversation {
+            low,
+            high,
+            hash,
+            http: NONE,
+            strand: Strand::of(touch, forward),
+        });
         self.last = index;
         if !self.place(hash, index) {
             // Dozens of pairs with neighbouring hashes do not happen by chance: somebody chose them. Left out, and counted.
@@ -432,7 +449,9 @@ impl Conversations {
             self.http = http;
             self.last = NONE;
             self.rebuild_slots(self.slots.len());
-            if level == 63 || (self.all.len() <= self.max_conversations && self.strands.len() <= self.max_strands) {
+            if level == 63
+                || (self.all.len() <= self.max_conversations && self.strands.len() <= self.max_strands)
+            {
                 return;
             }
         }
@@ -523,27 +542,43 @@ mod tests {
     #[test]
     fn both_directions_are_one_conversation() {
         let mut table = Conversations::default();
-        let answer = Touch { vector: Vector::SynackReflection, ..touch(2, 1, 7) };
+        let answer = Touch {
+            vector: Vector::SynackReflection,
+            ..touch(2, 1, 7)
+        };
         table.add_all(&[touch(1, 2, 5), answer, touch(1, 2, 9)], &mut Vec::new());
         assert_eq!(table.len(), 1);
-        let strands: Vec<_> = table.strands(0).map(|s| (s.vector, s.forward, s.packets, s.first_ns, s.last_ns)).collect();
+        let strands: Vec<_> = table
+            .strands(0)
+            .map(|s| (s.vector, s.forward, s.packets, s.first_ns, s.last_ns))
+            .collect();
         assert_eq!(
             strands,
-            [(Vector::SynFlood, true, 2, 5, 9), (Vector::SynackReflection, false, 1, 7, 7)]
+            [
+                (Vector::SynFlood, true, 2, 5, 9),
+                (Vector::SynackReflection, false, 1, 7, 7)
+            ]
         );
     }
 
     #[test]
     fn the_sample_does_not_depend_on_order_and_counts_what_it_leaves_out() {
-        let mut touches: Vec<_> = (0..5000u32).flat_map(|i| [touch(1000 + i, 1, 1), touch(1000 + i, 1, 2)]).collect();
+        let mut touches: Vec<_> = (0..5000u32)
+            .flat_map(|i| [touch(1000 + i, 1, 1), touch(1000 + i, 1, 2)])
+            .collect();
         let kept = |touches: &[Touch]| {
             let mut table = Conversations::with_limits(300, 300);
             for chunk in touches.chunks(64) {
                 table.add_all(chunk, &mut Vec::new());
             }
-            let mut all: Vec<_> = (0..table.len()).map(|i| (table.get(i).high, table.strands(i).count())).collect();
+            let mut all: Vec<_> = (0..table.len())
+                .map(|i| (table.get(i).high, table.strands(i).count()))
+                .collect();
             all.sort_unstable();
-            let packets: u64 = (0..table.len()).flat_map(|i| table.strands(i)).map(|s| s.packets).sum();
+            let packets: u64 = (0..table.len())
+                .flat_map(|i| table.strands(i))
+                .map(|s| s.packets)
+                .sum();
             assert_eq!(packets + table.left_out(), touches.len() as u64);
             let exact = (0..table.len()).all(|i| table.strands(i).all(|s| s.packets == 2));
             assert!(exact, "a kept conversation is counted from its first packet");
@@ -562,7 +597,13 @@ mod tests {
         let mut table = Conversations::with_limits(50, 10_000);
         for i in 0..400u32 {
             for vector in [Vector::SynFlood, Vector::AckFlood, Vector::RstFlood] {
-                table.add_all(&[Touch { vector, ..touch(1000 + i, 1, 1) }], &mut Vec::new());
+                table.add_all(
+                    &[Touch {
+                        vector,
+                        ..touch(1000 + i, 1, 1)
+                    }],
+                    &mut Vec::new(),
+                );
             }
         }
         assert!(table.level() > 0);

@@ -66,7 +66,11 @@ impl Direction {
 /// The bit of an ICMP or ICMPv6 type in [`Direction::icmp_types`]. Types below 64 have their own bit; those of ICMPv6 from
 /// 128 on have the bits from 32 on (no type that matters here lies between).
 pub fn icmp_bit(icmp_type: u8) -> u64 {
-    if icmp_type < 128 { 1 << (icmp_type & 31) } else { 1 << (32 + (icmp_type & 31)) }
+    if icmp_type < 128 {
+        1 << (icmp_type & 31)
+    } else {
+        1 << (32 + (icmp_type & 31))
+    }
 }
 
 /// Echo requests: ICMP type 8, ICMPv6 type 128.
@@ -95,12 +99,17 @@ impl Exchange {
         let mut exchange = Exchange::default();
         for strand in strands.clone() {
             let outgoing = strand.forward == target_is_low;
-            if outgoing { exchange.outgoing.add(strand) } else { exchange.incoming.add(strand) }
+            if outgoing {
+                exchange.outgoing.add(strand)
+            } else {
+                exchange.incoming.add(strand)
+            }
         }
         let incoming_strands = strands.filter(|strand| strand.forward != target_is_low);
         exchange.connection = exchange.is_connection(incoming_strands);
         // A stream in one direction and some feedback in the other (RTCP, QUIC, uTP) is an exchange.
-        exchange.bidirectional_udp = exchange.outgoing.udp * 50 >= exchange.incoming.udp && exchange.outgoing.udp > 0;
+        exchange.bidirectional_udp =
+            exchange.outgoing.udp * 50 >= exchange.incoming.udp && exchange.outgoing.udp > 0;
         exchange
     }
 
@@ -123,7 +132,12 @@ impl Exchange {
             return false;
         }
         incoming
-            .filter(|strand| matches!(strand.vector, Vector::AckFlood | Vector::PshAckFlood | Vector::MiddleboxReflection))
+            .filter(|strand| {
+                matches!(
+                    strand.vector,
+                    Vector::AckFlood | Vector::PshAckFlood | Vector::MiddleboxReflection
+                )
+            })
             .any(|strand| {
                 let ports = distinct_of_bins(&[strand.src_ports]).unwrap_or(f64::INFINITY)
                     * distinct_of_bins(&[strand.dst_ports]).unwrap_or(f64::INFINITY);
@@ -154,7 +168,11 @@ impl Exchange {
             Vector::IpFragment => self.bidirectional_udp || o.other * 50 >= i.other && o.other > 0,
             v if v.transport() == Transport::Udp => {
                 // Up to twenty packets for a question: a long answer, or a monitor that asks for a list.
-                if v.is_reflection() { o.udp * 20 >= i.udp && o.udp > 0 } else { self.bidirectional_udp }
+                if v.is_reflection() {
+                    o.udp * 20 >= i.udp && o.udp > 0
+                } else {
+                    self.bidirectional_udp
+                }
             }
             _ => o.other * 50 >= i.other && o.other > 0,
         }
@@ -216,7 +234,10 @@ mod tests {
             (false, Vector::AckFlood, 10, 1),
         ]);
         assert!(good.asked_for(Vector::SynFlood) && good.handshake_completed());
-        let flood = exchange(&[(false, Vector::SynFlood, 100, 1), (true, Vector::SynackReflection, 100, 1)]);
+        let flood = exchange(&[
+            (false, Vector::SynFlood, 100, 1),
+            (true, Vector::SynackReflection, 100, 1),
+        ]);
         assert!(!flood.asked_for(Vector::SynFlood) && !flood.handshake_completed());
         let denied = exchange(&[
             (false, Vector::SynFlood, 1, 1),
@@ -224,17 +245,30 @@ mod tests {
             (false, Vector::RstFlood, 1, 1),
         ]);
         assert!(denied.denied());
-        assert!(denied.asked_for(Vector::RstFlood), "the RST answers the target's SYN-ACK");
+        assert!(
+            denied.asked_for(Vector::RstFlood),
+            "the RST answers the target's SYN-ACK"
+        );
     }
 
     #[test]
     fn answers_need_questions() {
-        assert!(exchange(&[(true, Vector::DnsFlood, 5, 1), (false, Vector::DnsAmplification, 5, 1)])
-            .asked_for(Vector::DnsAmplification));
+        assert!(
+            exchange(&[
+                (true, Vector::DnsFlood, 5, 1),
+                (false, Vector::DnsAmplification, 5, 1)
+            ])
+            .asked_for(Vector::DnsAmplification)
+        );
         assert!(!exchange(&[(false, Vector::DnsAmplification, 5, 1)]).asked_for(Vector::DnsAmplification));
         assert!(!exchange(&[(false, Vector::SynackReflection, 5, 1)]).asked_for(Vector::SynackReflection));
-        assert!(exchange(&[(true, Vector::SynFlood, 1, 1), (false, Vector::SynackReflection, 1, 1)])
-            .asked_for(Vector::SynackReflection));
+        assert!(
+            exchange(&[
+                (true, Vector::SynFlood, 1, 1),
+                (false, Vector::SynackReflection, 1, 1)
+            ])
+            .asked_for(Vector::SynackReflection)
+        );
     }
 
     #[test]
@@ -243,7 +277,10 @@ mod tests {
         assert!(download.asked_for(Vector::PshAckFlood));
         let flood = exchange(&[(false, Vector::AckFlood, 400, 400)]);
         assert!(!flood.asked_for(Vector::AckFlood));
-        let refused = exchange(&[(false, Vector::AckFlood, 400, 1), (true, Vector::RstFlood, 400, 1)]);
+        let refused = exchange(&[
+            (false, Vector::AckFlood, 400, 1),
+            (true, Vector::RstFlood, 400, 1),
+        ]);
         assert!(!refused.asked_for(Vector::AckFlood));
     }
 

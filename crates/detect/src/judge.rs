@@ -155,7 +155,11 @@ fn bar(vector: Vector) -> Bar {
         // UDP has no handshake to judge by, so more of it is needed.
         _ => ([500, 2_000, 6_000], 20, 1_000),
     };
-    Bar { peaks, senders, few_senders_peak }
+    Bar {
+        peaks,
+        senders,
+        few_senders_peak,
+    }
 }
 
 /// Packets of anything that a destination must get before it is looked at.
@@ -185,7 +189,14 @@ pub fn judge(tally: &Tally, options: &Options) -> Findings {
     let mut cases: Vec<Case> = Vec::new();
     for (target, &address) in candidates.iter().enumerate() {
         let conversations = slice_of(&members, target as u32);
-        let case = examine(tally, address, conversations, &lanes[target], &scanners, &mut scans);
+        let case = examine(
+            tally,
+            address,
+            conversations,
+            &lanes[target],
+            &scanners,
+            &mut scans,
+        );
         cases.push(case);
     }
     let mut attacks = carpets(tally, &mut cases);
@@ -227,6 +238,9 @@ struct Suspicion {
     icmp_types: u64,
 }
 
+/// A lane's vector, packets, bytes, seconds and look.
+type LaneTotals = (Vector, u64, u64, Vec<Cell>, Option<Look>);
+
 /// One host and all that is suspected of it.
 struct Case {
     address: Ipv6Addr,
@@ -234,7 +248,7 @@ struct Case {
     outgoing_unreachable: u64,
     suspicions: Vec<Suspicion>,
     /// The lanes of the host by vector: totals and seconds.
-    lanes: Vec<(Vector, u64, u64, Vec<Cell>, Option<Look>)>,
+    lanes: Vec<LaneTotals>,
     requests: Option<requests::Suspect>,
 }
 
@@ -270,13 +284,24 @@ fn candidates(tally: &Tally, options: &Options) -> Vec<Ipv6Addr> {
 
 /// The block in which hosts are looked at together: a /24 of IPv4, a /64 of IPv6.
 fn block_of(address: Ipv6Addr) -> Prefix {
-    let len = if address.to_ipv4_mapped().is_some() { 96 + 24 } else { 64 };
+    let len = if address.to_ipv4_mapped().is_some() {
+        96 + 24
+    } else {
+        64
+    };
     prefix_of(address, len)
 }
 
 fn prefix_of(address: Ipv6Addr, len: u8) -> Prefix {
-    let mask = if len == 0 { 0 } else { u128::MAX << (128 - u32::from(len)) };
-    Prefix { base: Ipv6Addr::from_bits(address.to_bits() & mask), len }
+    let mask = if len == 0 {
+        0
+    } else {
+        u128::MAX << (128 - u32::from(len))
+    };
+    Prefix {
+        base: Ipv6Addr::from_bits(address.to_bits() & mask),
+        len,
+    }
 }
 
 fn contains(prefix: &Prefix, address: Ipv6Addr) -> bool {
@@ -359,14 +384,20 @@ fn examine(
         let index = index as usize;
         let conversation = conversations.get(index);
         let target_is_low = conversation.low == address;
-        let peer = if target_is_low { conversation.high } else { conversation.low };
+        let peer = if target_is_low {
+            conversation.high
+        } else {
+            conversation.low
+        };
         let exchange = Exchange::of(conversations.strands(index), target_is_low);
         speaks |= exchange.outgoing.packets > 0;
         if exchange.outgoing.icmp_types & (1 << 3 | 1 << 1) != 0 {
             outgoing_unreachable += exchange.outgoing.icmp;
         }
         let scanner = scanners.binary_search(&peer).is_ok();
-        let incoming = conversations.strands(index).filter(|strand| strand.forward != target_is_low);
+        let incoming = conversations
+            .strands(index)
+            .filter(|strand| strand.forward != target_is_low);
         for strand in incoming {
             let slot = &mut by_vector[strand.vector as usize];
             if *slot == usize::MAX {
@@ -382,7 +413,10 @@ fn examine(
             continue;
         }
         for &source in &suspicion.port_scanners {
-            if let Ok(at) = suspicion.senders.binary_search_by_key(&source, |sender| sender.address) {
+            if let Ok(at) = suspicion
+                .senders
+                .binary_search_by_key(&source, |sender| sender.address)
+            {
                 let sender = suspicion.senders[at];
                 note_vertical_scan(scans, &sender);
             }
@@ -396,7 +430,15 @@ fn examine(
         suspicions,
         lanes: lanes
             .iter()
-            .map(|lane| (lane.vector, lane.packets, lane.bytes, lane.cells(), tally.lanes().look(lane).cloned()))
+            .map(|lane| {
+                (
+                    lane.vector,
+                    lane.packets,
+                    lane.bytes,
+                    lane.cells(),
+                    tally.lanes().look(lane).cloned(),
+                )
+            })
             .collect(),
         requests,
     }
@@ -468,7 +510,11 @@ impl Suspicion {
         if pairs <= 4.5 && strand.packets >= 20 {
             self.streams += 1;
         }
-        self.icmp_types |= if strand.vector == Vector::IcmpFlood { strand.dst_ports } else { 0 };
+        self.icmp_types |= if strand.vector == Vector::IcmpFlood {
+            strand.dst_ports
+        } else {
+            0
+        };
         self.packets += strand.packets;
         self.bytes += strand.bytes;
         self.senders.push(sender(peer, strand, exchange));
@@ -513,19 +559,35 @@ fn scale(cells: &[Cell], part: u64, whole: u64) -> Vec<Cell> {
         return cells.to_vec();
     }
     let share = |n: u64| (u128::from(n) * u128::from(part) / u128::from(whole.max(1))) as u64;
-    cells.iter().map(|c| Cell { second: c.second, packets: share(c.packets), bytes: share(c.bytes) }).collect()
+    cells
+        .iter()
+        .map(|c| Cell {
+            second: c.second,
+            packets: share(c.packets),
+            bytes: share(c.bytes),
+        })
+        .collect()
 }
 
 /// One shape that [`ordinary`] names and that a carpet overrules.
 const ONE_SIDED_STREAM: &str = "a stream of which only one side was captured";
 
 /// Shapes that reach a bar and are still ordinary. Returns why, or `None`.
-fn ordinary(case: &Case, suspicion: &Suspicion, look: Option<&Look>, peaks: [u64; 3], level: u32) -> Option<&'static str> {
+fn ordinary(
+    case: &Case,
+    suspicion: &Suspicion,
+    look: Option<&Look>,
+    peaks: [u64; 3],
+    level: u32,
+) -> Option<&'static str> {
     use Vector as V;
     let senders = (suspicion.senders.len() as u64) << level;
     let port_spread = look.map_or(0.0, |look| {
         let seen = look.dst_ports.total().max(1) as f64;
-        distinct_of_bins(&look.dst_port_bins).unwrap_or(f64::INFINITY).min(seen) / seen
+        distinct_of_bins(&look.dst_port_bins)
+            .unwrap_or(f64::INFINITY)
+            .min(seen)
+            / seen
     });
     let same_length = look.map_or(0.0, |look| {
         look.length.sorted().first().map_or(0, |(_, n)| *n) as f64 / look.length.total().max(1) as f64
@@ -537,7 +599,10 @@ fn ordinary(case: &Case, suspicion: &Suspicion, look: Option<&Look>, peaks: [u64
                 return Some("a port scan");
             }
             let patient = suspicion.packets <= 12 * suspicion.senders.len() as u64;
-            if suspicion.ordinary_stacks * 5 >= suspicion.senders.len() as u64 * 4 && patient && peaks[0] < 500 {
+            if suspicion.ordinary_stacks * 5 >= suspicion.senders.len() as u64 * 4
+                && patient
+                && peaks[0] < 500
+            {
                 return Some("clients of a service that does not answer");
             }
         }
@@ -551,7 +616,12 @@ fn ordinary(case: &Case, suspicion: &Suspicion, look: Option<&Look>, peaks: [u64
             // Where the target's own questions were not captured, answers to them go to a new port each time and are
             // small and diverse; a reflection attack hits the ports that the attacker chose.
             let diverse_names = look.is_some_and(|look| name_share(look) < 0.3);
-            if !case.speaks && v == V::DnsAmplification && port_spread > 0.4 && mean_bytes < 700.0 && diverse_names {
+            if !case.speaks
+                && v == V::DnsAmplification
+                && port_spread > 0.4
+                && mean_bytes < 700.0
+                && diverse_names
+            {
                 return Some("answers to the target's own questions, of which only one side was captured");
             }
             // Tunnels and calls use these ports for hours of ordinary traffic.
@@ -579,11 +649,21 @@ fn ordinary(case: &Case, suspicion: &Suspicion, look: Option<&Look>, peaks: [u64
                 }
             }
             // A few servers and a steady client port: a monitor, a time client, a media relay.
-            if senders < 10 && suspicion.streams * 2 >= suspicion.senders.len() as u64 && !case.speaks && mean_bytes < 400.0 {
+            if senders < 10
+                && suspicion.streams * 2 >= suspicion.senders.len() as u64
+                && !case.speaks
+                && mean_bytes < 400.0
+            {
                 return Some("a conversation of which only one side was captured");
             }
         }
-        V::UdpFlood | V::QuicFlood | V::UdpNull | V::GreFlood | V::EspFlood | V::IpProtoRandom | V::IpFragment => {
+        V::UdpFlood
+        | V::QuicFlood
+        | V::UdpNull
+        | V::GreFlood
+        | V::EspFlood
+        | V::IpProtoRandom
+        | V::IpFragment => {
             let streams = suspicion.streams * 2 >= suspicion.senders.len() as u64;
             let portless = matches!(suspicion.vector, V::GreFlood | V::EspFlood | V::IpProtoRandom);
             let refused = case.outgoing_unreachable * 10 >= suspicion.packets;
@@ -600,10 +680,10 @@ fn ordinary(case: &Case, suspicion: &Suspicion, look: Option<&Look>, peaks: [u64
                 return Some("QUIC clients of which only one side was captured");
             }
         }
-        V::DnsFlood => {
-            if !case.speaks && look.is_some_and(|look| name_share(look) < 0.5) && peaks[0] < 10_000 {
-                return Some("questions to a DNS server of which only one side was captured");
-            }
+        V::DnsFlood
+            if !case.speaks && look.is_some_and(|look| name_share(look) < 0.5) && peaks[0] < 10_000 =>
+        {
+            return Some("questions to a DNS server of which only one side was captured");
         }
         V::PshAckFlood | V::AckFlood => {
             let streams = suspicion.streams * 2 >= suspicion.senders.len() as u64;
@@ -624,11 +704,15 @@ fn name_share(look: &Look) -> f64 {
         total += packets;
         best = best.max(packets);
     }
-    if total == 0 { 1.0 } else { best as f64 / total as f64 }
+    if total == 0 {
+        1.0
+    } else {
+        best as f64 / total as f64
+    }
 }
 
 impl Case {
-    fn lane(&self, vector: Vector) -> Option<&(Vector, u64, u64, Vec<Cell>, Option<Look>)> {
+    fn lane(&self, vector: Vector) -> Option<&LaneTotals> {
         self.lanes.iter().find(|lane| lane.0 == vector)
     }
 
@@ -645,7 +729,9 @@ impl Case {
             .copied()
             .filter(|cell| (second_of(first_ns)..=second_of(last_ns)).contains(&cell.second))
             .collect();
-        let share = |n: u64| (u128::from(n) * u128::from(suspicion.packets) / u128::from(suspicion.kept.max(1))) as u64;
+        let share = |n: u64| {
+            (u128::from(n) * u128::from(suspicion.packets) / u128::from(suspicion.kept.max(1))) as u64
+        };
         Some(Part {
             vector: suspicion.vector,
             packets: if whole { *packets } else { share(*packets) },
@@ -653,7 +739,11 @@ impl Case {
             requests: None,
             first_ns,
             last_ns,
-            cells: scale(&during, if whole { *packets } else { share(*packets) }, during.iter().map(|c| c.packets).sum()),
+            cells: scale(
+                &during,
+                if whole { *packets } else { share(*packets) },
+                during.iter().map(|c| c.packets).sum(),
+            ),
             senders: Vec::new(),
             look: look.clone().unwrap_or_default(),
             companions: 0,
@@ -670,7 +760,9 @@ impl Case {
             if suspicion.senders.is_empty() {
                 continue;
             }
-            let Some(mut part) = self.part(suspicion) else { continue };
+            let Some(mut part) = self.part(suspicion) else {
+                continue;
+            };
             let peaks = peaks(&part.cells);
             let bar = bar(suspicion.vector);
             let senders = (suspicion.senders.len() as u64) << level;
@@ -698,7 +790,10 @@ impl Case {
                 .filter(|lane| lane.0.transport() == Transport::Tcp)
                 .map(|lane| lane.3.as_slice())
                 .collect();
-            let look = self.lane(Vector::HttpFlood).and_then(|lane| lane.4.clone()).unwrap_or_default();
+            let look = self
+                .lane(Vector::HttpFlood)
+                .and_then(|lane| lane.4.clone())
+                .unwrap_or_default();
             parts.push(suspect.part(&sum_cells(&tcp), look));
         }
         self.companions(&mut parts);
@@ -709,17 +804,25 @@ impl Case {
     /// fragments of the same senders, and the few packets of a flood that look like something else by chance.
     fn companions(&mut self, parts: &mut Vec<Part>) {
         use Vector as V;
-        let strongest_reflection =
-            parts.iter().filter(|p| p.vector.is_reflection()).max_by_key(|p| p.packets).map(|p| p.vector);
-        let strongest_udp =
-            parts.iter().filter(|p| p.vector.transport() == Transport::Udp).max_by_key(|p| p.packets).map(|p| p.vector);
+        let strongest_reflection = parts
+            .iter()
+            .filter(|p| p.vector.is_reflection())
+            .max_by_key(|p| p.packets)
+            .map(|p| p.vector);
+        let strongest_udp = parts
+            .iter()
+            .filter(|p| p.vector.transport() == Transport::Udp)
+            .max_by_key(|p| p.packets)
+            .map(|p| p.vector);
         for at in 0..self.suspicions.len() {
             let suspicion = &self.suspicions[at];
             let to = match suspicion.vector {
                 V::RstFlood | V::AckFlood if parts.iter().any(|p| p.vector == V::SynackReflection) => {
                     Some(V::SynackReflection)
                 }
-                V::RstFlood | V::FinFlood | V::PshAckFlood if parts.iter().any(|p| p.vector == V::MiddleboxReflection) => {
+                V::RstFlood | V::FinFlood | V::PshAckFlood
+                    if parts.iter().any(|p| p.vector == V::MiddleboxReflection) =>
+                {
                     Some(V::MiddleboxReflection)
                 }
                 V::IcmpFlood if suspicion.icmp_types & !ICMP_ERRORS == 0 => strongest_reflection,
@@ -732,19 +835,30 @@ impl Case {
                 }
                 _ => None,
             };
-            let Some(to) = to.filter(|to| *to != suspicion.vector) else { continue };
-            let Some(whole) = parts.iter().find(|p| p.vector == to).map(|p| p.packets) else { continue };
+            let Some(to) = to.filter(|to| *to != suspicion.vector) else {
+                continue;
+            };
+            let Some(whole) = parts.iter().find(|p| p.vector == to).map(|p| p.packets) else {
+                continue;
+            };
             // Either it has become a part already, or its senders are still here.
             let part = match parts.iter().position(|p| p.vector == suspicion.vector) {
                 Some(own) => parts[own].clone(),
                 None if suspicion.senders.is_empty() => continue,
                 None => match self.part(suspicion) {
-                    Some(part) => Part { senders: suspicion.senders.clone(), ..part },
+                    Some(part) => Part {
+                        senders: suspicion.senders.clone(),
+                        ..part
+                    },
                     None => continue,
                 },
             };
             // Later fragments belong to the senders of first ones; anything else must be small beside the main vector.
-            let fits = if part.vector == V::IpFragment { part.packets <= 3 * whole } else { part.packets * 2 < whole };
+            let fits = if part.vector == V::IpFragment {
+                part.packets <= 3 * whole
+            } else {
+                part.packets * 2 < whole
+            };
             if !fits {
                 continue;
             }
@@ -763,7 +877,13 @@ impl Case {
         let distinct = distinct_of_bins(&look.name_bins).unwrap_or(f64::INFINITY);
         let unique = distinct >= 0.8 * (*packets as f64).min(1_000.0);
         let denied = answers.answers > 0 && answers.nxdomain * 5 >= answers.answers * 4;
-        if !(unique && denied && peaks(cells).iter().zip([100, 500, 1_500]).any(|(&peak, bar)| peak >= bar)) {
+        if !(unique
+            && denied
+            && peaks(cells)
+                .iter()
+                .zip([100, 500, 1_500])
+                .any(|(&peak, bar)| peak >= bar))
+        {
             return None;
         }
         let _ = parts;
@@ -775,7 +895,11 @@ impl Case {
             if !target_is_low && conversation.high != self.address {
                 continue;
             }
-            let peer = if target_is_low { conversation.high } else { conversation.low };
+            let peer = if target_is_low {
+                conversation.high
+            } else {
+                conversation.low
+            };
             let exchange = Exchange::of(conversations.strands(index), target_is_low);
             senders.extend(
                 conversations
@@ -874,7 +998,9 @@ pub fn join_senders(lists: &[&[Sender]]) -> Vec<Sender> {
 
 /// Drops vectors that are under 5 % of both packets and bytes (SCIENCE 4.1), and sorts the rest, most packets first.
 fn finish_parts(parts: &mut Vec<Part>) {
-    let (packets, bytes) = parts.iter().fold((0, 0), |(p, b), part| (p + part.packets, b + part.bytes));
+    let (packets, bytes) = parts
+        .iter()
+        .fold((0, 0), |(p, b), part| (p + part.packets, b + part.bytes));
     parts.retain(|part| part.packets * 20 >= packets || part.bytes * 20 >= bytes);
     parts.sort_by(|a, b| b.packets.cmp(&a.packets).then(a.vector.cmp(&b.vector)));
 }
@@ -888,16 +1014,34 @@ fn span(parts: &[Part]) -> Option<(u64, u64, u32)> {
     let cells = sum_cells(&series);
     let peak = cells.iter().map(|cell| cell.packets).max()?;
     let least = (peak / 500).max((peak / 20).min(10)).max(1);
-    let active: Vec<u32> = cells.iter().filter(|cell| cell.packets >= least).map(|cell| cell.second).collect();
+    let active: Vec<u32> = cells
+        .iter()
+        .filter(|cell| cell.packets >= least)
+        .map(|cell| cell.second)
+        .collect();
     let (first, last) = (*active.first()?, *active.last()?);
-    let longest_pause_s = active.windows(2).map(|pair| pair[1] - pair[0] - 1).max().unwrap_or(0);
+    let longest_pause_s = active
+        .windows(2)
+        .map(|pair| pair[1] - pair[0] - 1)
+        .max()
+        .unwrap_or(0);
     let (from, to) = (u64::from(first) * SECOND, (u64::from(last) + 1) * SECOND);
     let senders = || parts.iter().flat_map(|part| part.senders.iter());
     // Inside those seconds the senders' own times are exact; a sender that was there before or after gives the second's edge.
     let before = senders().any(|s| s.first_ns < from && s.last_ns >= from);
     let after = senders().any(|s| s.last_ns >= to && s.first_ns < to);
-    let mut start = if before { None } else { senders().map(|s| s.first_ns).filter(|at| *at >= from).min() }.unwrap_or(from);
-    let mut end = if after { None } else { senders().map(|s| s.last_ns).filter(|at| *at < to).max() }.unwrap_or(to);
+    let mut start = if before {
+        None
+    } else {
+        senders().map(|s| s.first_ns).filter(|at| *at >= from).min()
+    }
+    .unwrap_or(from);
+    let mut end = if after {
+        None
+    } else {
+        senders().map(|s| s.last_ns).filter(|at| *at < to).max()
+    }
+    .unwrap_or(to);
     // Slow attacks are quiet between their requests: their connections say how long they last.
     for part in parts.iter().filter(|part| part.requests.is_some()) {
         start = start.min(part.first_ns);
@@ -945,7 +1089,10 @@ fn carpet(tally: &Tally, cases: &[Case]) -> Option<Attack> {
         let of_hosts: Vec<(&Case, &Suspicion, Part)> = cases
             .iter()
             .filter_map(|case| {
-                let suspicion = case.suspicions.iter().find(|s| s.vector == vector && !s.senders.is_empty())?;
+                let suspicion = case
+                    .suspicions
+                    .iter()
+                    .find(|s| s.vector == vector && !s.senders.is_empty())?;
                 let part = case.part(suspicion)?;
                 let look = case.lane(vector).and_then(|lane| lane.4.as_ref());
                 // No bar is asked of the single host here, but an ordinary shape stays ordinary; only a few packets from each
@@ -966,7 +1113,10 @@ fn carpet(tally: &Tally, cases: &[Case]) -> Option<Attack> {
         if entropy < 0.8 * (of_hosts.len() as f64).log2() {
             continue; // one host carries it: that is an attack on the host
         }
-        let lists: Vec<&[Sender]> = of_hosts.iter().map(|(_, suspicion, _)| suspicion.senders.as_slice()).collect();
+        let lists: Vec<&[Sender]> = of_hosts
+            .iter()
+            .map(|(_, suspicion, _)| suspicion.senders.as_slice())
+            .collect();
         let pairs = lists.iter().map(|list| list.len()).sum::<usize>().max(1);
         let senders = join_senders(&lists);
         let series: Vec<&[Cell]> = of_hosts.iter().map(|(.., part)| part.cells.as_slice()).collect();
@@ -986,7 +1136,10 @@ fn carpet(tally: &Tally, cases: &[Case]) -> Option<Attack> {
         if !reached {
             continue;
         }
-        let loudest = of_hosts.iter().max_by_key(|(.., part)| part.packets).map(|(.., part)| part.look.clone());
+        let loudest = of_hosts
+            .iter()
+            .max_by_key(|(.., part)| part.packets)
+            .map(|(.., part)| part.look.clone());
         hosts.extend(of_hosts.iter().map(|(case, ..)| case.address));
         parts.push(Part {
             vector,
@@ -999,7 +1152,10 @@ fn carpet(tally: &Tally, cases: &[Case]) -> Option<Attack> {
             senders,
             look: loudest.unwrap_or_default(),
             companions: 0,
-            why: format!("the same traffic to {} hosts of one block, evenly, that none of them asked for", of_hosts.len()),
+            why: format!(
+                "the same traffic to {} hosts of one block, evenly, that none of them asked for",
+                of_hosts.len()
+            ),
         });
     }
     hosts.sort_unstable();
@@ -1024,7 +1180,11 @@ fn join_neighbours(attacks: Vec<Attack>) -> Vec<Attack> {
     let mut joined: Vec<Attack> = Vec::new();
     for attack in attacks {
         let wide = |a: &Attack| {
-            let len = if a.target.base.to_ipv4_mapped().is_some() { 96 + 20 } else { 56 };
+            let len = if a.target.base.to_ipv4_mapped().is_some() {
+                96 + 20
+            } else {
+                56
+            };
             prefix_of(a.target.base, len)
         };
         match joined.last_mut() {
@@ -1054,7 +1214,9 @@ impl Attack {
         }
         let hosts = self.hosts.len();
         for part in &mut self.parts {
-            part.why = format!("the same traffic to {hosts} hosts of one network, evenly, that none of them asked for");
+            part.why = format!(
+                "the same traffic to {hosts} hosts of one network, evenly, that none of them asked for"
+            );
         }
         finish_parts(&mut self.parts);
         self.start_ns = self.start_ns.min(other.start_ns);
@@ -1092,7 +1254,16 @@ fn horizontal_scans(tally: &Tally) -> Vec<Scan> {
                 // `forward` strands come from the low end: seen from the other end they are incoming.
                 !exchange.asked_for(Vector::SynFlood)
             })
-            .map(|s| (if s.forward { conversation.low } else { conversation.high }, *s))
+            .map(|s| {
+                (
+                    if s.forward {
+                        conversation.low
+                    } else {
+                        conversation.high
+                    },
+                    *s,
+                )
+            })
     };
     for index in 0..conversations.len() {
         if let Some((source, _)) = probes(index) {

@@ -229,7 +229,16 @@ impl Lanes {
             }
             at = (at + 1) & mask;
         }
-        self.all.push(Lane { dst, vector, packets: 0, bytes: 0, cell: Cell::default(), more: Vec::new(), look: NONE, records: 0 });
+        self.all.push(Lane {
+            dst,
+            vector,
+            packets: 0,
+            bytes: 0,
+            cell: Cell::default(),
+            more: Vec::new(),
+            look: NONE,
+            records: 0,
+        });
         self.slots[at] = self.all.len() as u32;
         self.last = self.all.len() as u32 - 1;
         self.last
@@ -251,7 +260,11 @@ impl Lanes {
 
     /// Keeps the louder half of the lanes (by packets, ties by address and vector).
     fn forget_quiet(&mut self) {
-        let mut ranks: Vec<_> = self.all.iter().map(|lane| (lane.packets, lane.dst, lane.vector)).collect();
+        let mut ranks: Vec<_> = self
+            .all
+            .iter()
+            .map(|lane| (lane.packets, lane.dst, lane.vector))
+            .collect();
         let middle = ranks.len() / 2;
         let (_, &mut cut, _) = ranks.select_nth_unstable(middle);
         let (mut forgotten, mut cells) = (0, 0);
@@ -342,20 +355,31 @@ impl Lane {
             }
         }
         if self.cell.second == second || self.cell.packets == 0 {
-            self.cell = Cell { second, packets: self.cell.packets + packets, bytes: self.cell.bytes + bytes };
+            self.cell = Cell {
+                second,
+                packets: self.cell.packets + packets,
+                bytes: self.cell.bytes + bytes,
+            };
             return 0;
         }
         if *cells >= MAX_CELLS {
             return packets;
         }
         *cells += 1;
-        self.more.push(Cell { second, packets, bytes });
+        self.more.push(Cell {
+            second,
+            packets,
+            bytes,
+        });
         0
     }
 
     /// Spreads a record that lasts evenly over its seconds, so that a long flow is no burst.
     fn spread(&mut self, flow: &Flow, packets: u64, bytes: u64, cells: &mut usize) -> u64 {
-        let (first, last) = (u64::from(second_of(flow.first_ns)), u64::from(second_of(flow.last_ns)));
+        let (first, last) = (
+            u64::from(second_of(flow.first_ns)),
+            u64::from(second_of(flow.last_ns)),
+        );
         let steps = (last - first + 1).min(MAX_SPREAD);
         let share = |total: u64, step: u64| {
             (u128::from(total) * u128::from(step + 1) / u128::from(steps)
@@ -375,10 +399,14 @@ impl Look {
         if flow.has & Flow::HAS_TTL != 0 {
             self.ttl.add(u32::from(flow.ttl), packets);
         }
-        self.length.add((flow.bytes / flow.packets.max(1)).min(65_535) as u32, packets);
+        self.length
+            .add((flow.bytes / flow.packets.max(1)).min(65_535) as u32, packets);
         if flow.has & Flow::HAS_TRANSPORT != 0 {
             match flow.protocol {
-                1 | 58 => self.flags.add(u32::from(flow.icmp_type) * 256 + u32::from(flow.icmp_code), packets),
+                1 | 58 => self.flags.add(
+                    u32::from(flow.icmp_type) * 256 + u32::from(flow.icmp_code),
+                    packets,
+                ),
                 6 | 17 => {
                     self.src_ports.add(u32::from(flow.src_port), packets);
                     self.dst_ports.add(u32::from(flow.dst_port), packets);
@@ -398,7 +426,9 @@ impl Look {
             }
         }
         if let Some((name, kind)) = name {
-            let hash = name.iter().fold(0xcbf2_9ce4_8422_2325u64, |h, &b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
+            let hash = name.iter().fold(0xcbf2_9ce4_8422_2325u64, |h, &b| {
+                (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3)
+            });
             set_bin(&mut self.name_bins, mix(hash));
             let distinct = self.names.values().map(BTreeMap::len).sum::<usize>();
             if let Some(count) = self.names.get_mut(&kind).and_then(|names| names.get_mut(name)) {
@@ -445,7 +475,13 @@ mod tests {
     #[test]
     fn a_long_flow_is_spread_and_nothing_is_lost() {
         let mut lanes = Lanes::default();
-        let flow = Flow { first_ns: 10_500_000_000, last_ns: 19_900_000_000, packets: 101, bytes: 5003, ..packet(1, 0) };
+        let flow = Flow {
+            first_ns: 10_500_000_000,
+            last_ns: 19_900_000_000,
+            packets: 101,
+            bytes: 5003,
+            ..packet(1, 0)
+        };
         lanes.add(&flow, Vector::UdpFlood, None);
         let cells = lanes.iter().next().unwrap().cells();
         assert_eq!(cells.len(), 10);
@@ -465,7 +501,11 @@ mod tests {
         }
         let kept: u64 = lanes.iter().map(|lane| lane.packets).sum();
         assert_eq!(kept + lanes.forgotten(), 1050);
-        assert_eq!(lanes.iter().map(|lane| lane.packets).max(), Some(50), "the loud lane is still whole");
+        assert_eq!(
+            lanes.iter().map(|lane| lane.packets).max(),
+            Some(50),
+            "the loud lane is still whole"
+        );
         assert!(lanes.iter().count() <= 100);
     }
 

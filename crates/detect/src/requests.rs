@@ -49,21 +49,34 @@ struct Signs {
 
 impl Signs {
     fn attack(&self) -> bool {
-        let signs =
-            [self.cache_busting, self.agent_rotation, self.unanswered, self.herd, self.fast, self.hammering];
+        let signs = [
+            self.cache_busting,
+            self.agent_rotation,
+            self.unanswered,
+            self.herd,
+            self.fast,
+            self.hammering,
+        ];
         signs.iter().filter(|&&sign| sign).count() >= 2
     }
 
     fn words(&self) -> String {
         let all = [
-            (self.cache_busting, "nearly every request has another query on the same page"),
+            (
+                self.cache_busting,
+                "nearly every request has another query on the same page",
+            ),
             (self.agent_rotation, "one address shows many browsers"),
             (self.unanswered, "most requests got no answer"),
             (self.herd, "many clients ask for one page again and again"),
             (self.fast, "far faster than people click"),
             (self.hammering, "one client asks for one thing without pause"),
         ];
-        let said: Vec<_> = all.iter().filter(|(sign, _)| *sign).map(|(_, words)| *words).collect();
+        let said: Vec<_> = all
+            .iter()
+            .filter(|(sign, _)| *sign)
+            .map(|(_, words)| *words)
+            .collect();
         said.join("; ")
     }
 }
@@ -74,16 +87,25 @@ pub fn examine(tally: &Tally, address: Ipv6Addr, members: &[(u32, u32)]) -> Opti
     let mut talks: Vec<(usize, HttpTalk, Exchange)> = Vec::new();
     for &(_, index) in members {
         let index = index as usize;
-        let Some(talk) = conversations.http(index).filter(|talk| talk.requests > 0) else { continue };
+        let Some(talk) = conversations.http(index).filter(|talk| talk.requests > 0) else {
+            continue;
+        };
         let target_is_low = conversations.get(index).low == address;
         let asks = conversations
             .strands(index)
             .any(|s| s.vector == Vector::HttpFlood && s.forward != target_is_low);
         if asks {
-            talks.push((index, *talk, Exchange::of(conversations.strands(index), target_is_low)));
+            talks.push((
+                index,
+                *talk,
+                Exchange::of(conversations.strands(index), target_is_low),
+            ));
         }
     }
-    let lane = tally.lanes().iter().find(|lane| lane.dst == address && lane.vector == Vector::HttpFlood)?;
+    let lane = tally
+        .lanes()
+        .iter()
+        .find(|lane| lane.dst == address && lane.vector == Vector::HttpFlood)?;
     slow(tally, address, &talks, lane.bytes / lane.packets.max(1)).or_else(|| {
         let cells = lane.cells();
         flood(tally, address, &talks, &cells)
@@ -91,16 +113,33 @@ pub fn examine(tally: &Tally, address: Ipv6Addr, members: &[(u32, u32)]) -> Opti
 }
 
 /// Unfinished requests, or bodies that come by the byte.
-fn slow(tally: &Tally, address: Ipv6Addr, talks: &[(usize, HttpTalk, Exchange)], head_bytes: u64) -> Option<Suspect> {
+fn slow(
+    tally: &Tally,
+    address: Ipv6Addr,
+    talks: &[(usize, HttpTalk, Exchange)],
+    head_bytes: u64,
+) -> Option<Suspect> {
     let unfinished = |talk: &HttpTalk| talk.whole > 0 && talk.unfinished * 5 >= talk.whole * 4;
     let starved = |talk: &HttpTalk| talk.good_responses * 5 < talk.requests;
-    let heads: Vec<_> = talks.iter().filter(|(_, talk, _)| unfinished(talk) && starved(talk)).collect();
+    let heads: Vec<_> = talks
+        .iter()
+        .filter(|(_, talk, _)| unfinished(talk) && starved(talk))
+        .collect();
     let count: u64 = heads.iter().map(|(_, talk, _)| talk.unfinished).sum();
     let all: u64 = talks.iter().map(|(_, talk, _)| talk.requests).sum();
     // Large first packets are heads with long cookies that continue in a second packet.
     if count >= UNFINISHED_MIN && count * 2 >= all && head_bytes < 700 {
-        let why = format!("{count} of {all} requests began and did not end: the connections are kept open by never finishing");
-        return Some(suspect(tally, address, Vector::Slowloris, count, heads.iter().map(|(i, ..)| *i), why));
+        let why = format!(
+            "{count} of {all} requests began and did not end: the connections are kept open by never finishing"
+        );
+        return Some(suspect(
+            tally,
+            address,
+            Vector::Slowloris,
+            count,
+            heads.iter().map(|(i, ..)| *i),
+            why,
+        ));
     }
     let drips = |index: usize, talk: &HttpTalk| {
         let target_is_low = tally.conversations().get(index).low == address;
@@ -108,18 +147,35 @@ fn slow(tally: &Tally, address: Ipv6Addr, talks: &[(usize, HttpTalk, Exchange)],
             .conversations()
             .strands(index)
             .find(|s| s.forward != target_is_low && s.vector == Vector::PshAckFlood);
-        body.is_some_and(|s| talk.posts > 0 && s.packets >= 4 * talk.posts && s.bytes / s.packets.max(1) < 120)
+        body.is_some_and(|s| {
+            talk.posts > 0 && s.packets >= 4 * talk.posts && s.bytes / s.packets.max(1) < 120
+        })
     };
-    let posts: Vec<_> = talks.iter().filter(|(i, talk, _)| drips(*i, talk) && starved(talk)).collect();
+    let posts: Vec<_> = talks
+        .iter()
+        .filter(|(i, talk, _)| drips(*i, talk) && starved(talk))
+        .collect();
     let count: u64 = posts.iter().map(|(_, talk, _)| talk.posts).sum();
     if count >= UNFINISHED_MIN && count * 2 >= all {
         let why = format!("{count} of {all} requests announce a body and then send it a few bytes at a time");
-        return Some(suspect(tally, address, Vector::SlowPost, count, posts.iter().map(|(i, ..)| *i), why));
+        return Some(suspect(
+            tally,
+            address,
+            Vector::SlowPost,
+            count,
+            posts.iter().map(|(i, ..)| *i),
+            why,
+        ));
     }
     None
 }
 
-fn flood(tally: &Tally, address: Ipv6Addr, talks: &[(usize, HttpTalk, Exchange)], cells: &[Cell]) -> Option<Suspect> {
+fn flood(
+    tally: &Tally,
+    address: Ipv6Addr,
+    talks: &[(usize, HttpTalk, Exchange)],
+    cells: &[Cell],
+) -> Option<Suspect> {
     let requests: u64 = talks.iter().map(|(_, talk, _)| talk.requests).sum();
     if requests < REQUESTS_MIN || talks.is_empty() {
         return None;
@@ -128,7 +184,10 @@ fn flood(tally: &Tally, address: Ipv6Addr, talks: &[(usize, HttpTalk, Exchange)]
     let union = |field: fn(&HttpTalk) -> u64| talks.iter().fold(0, |bits, (_, talk, _)| bits | field(talk));
     let mut targets = [0u64; 4];
     for (_, talk, _) in talks {
-        targets.iter_mut().zip(talk.targets).for_each(|(all, some)| *all |= some);
+        targets
+            .iter_mut()
+            .zip(talk.targets)
+            .for_each(|(all, some)| *all |= some);
     }
     let distinct = distinct_of_bins(&targets).unwrap_or(f64::INFINITY);
     let paths = distinct_of_bins(&[union(|talk| talk.paths)]).unwrap_or(f64::INFINITY);
@@ -138,7 +197,9 @@ fn flood(tally: &Tally, address: Ipv6Addr, talks: &[(usize, HttpTalk, Exchange)]
     let speaks = talks.iter().any(|(.., exchange)| exchange.outgoing.packets > 0);
     let rotating = talks
         .iter()
-        .filter(|(_, talk, _)| talk.requests >= 30 && distinct_of_bins(&[talk.agents]).is_none_or(|agents| agents >= 8.0))
+        .filter(|(_, talk, _)| {
+            talk.requests >= 30 && distinct_of_bins(&[talk.agents]).is_none_or(|agents| agents >= 8.0)
+        })
         .map(|(_, talk, _)| talk.requests)
         .sum::<u64>();
     let signs = Signs {
@@ -160,8 +221,15 @@ fn flood(tally: &Tally, address: Ipv6Addr, talks: &[(usize, HttpTalk, Exchange)]
     }
     // Clients that ask less than a tenth of the mean are the audience that was there anyway.
     let mean = requests / talks.len() as u64;
-    let loud = talks.iter().filter(|(_, talk, _)| talk.requests * 10 >= mean).map(|(i, ..)| *i);
-    let why = format!("{requests} requests from {} clients: {}", talks.len(), signs.words());
+    let loud = talks
+        .iter()
+        .filter(|(_, talk, _)| talk.requests * 10 >= mean)
+        .map(|(i, ..)| *i);
+    let why = format!(
+        "{requests} requests from {} clients: {}",
+        talks.len(),
+        signs.words()
+    );
     Some(suspect(tally, address, Vector::HttpFlood, requests, loud, why))
 }
 
@@ -179,7 +247,11 @@ fn suspect(
     for index in conversations {
         let conversation = table.get(index);
         let target_is_low = conversation.low == address;
-        let peer = if target_is_low { conversation.high } else { conversation.low };
+        let peer = if target_is_low {
+            conversation.high
+        } else {
+            conversation.low
+        };
         let exchange = Exchange::of(table.strands(index), target_is_low);
         for strand in table.strands(index) {
             if strand.forward != target_is_low && strand.vector.transport() == Transport::Tcp {
@@ -189,7 +261,14 @@ fn suspect(
             }
         }
     }
-    Suspect { vector, requests, senders: join_senders(&[&senders]), packets, bytes, why }
+    Suspect {
+        vector,
+        requests,
+        senders: join_senders(&[&senders]),
+        packets,
+        bytes,
+        why,
+    }
 }
 
 impl Suspect {

@@ -43,7 +43,10 @@ impl Tally {
 
     /// A tally with its own limit of conversations (tests use small ones).
     pub fn with_limit(max_conversations: usize) -> Tally {
-        Tally { conversations: Conversations::with_limits(max_conversations, max_conversations), ..Tally::default() }
+        Tally {
+            conversations: Conversations::with_limits(max_conversations, max_conversations),
+            ..Tally::default()
+        }
     }
 
     /// Who exchanged what with whom.
@@ -95,7 +98,10 @@ impl Tally {
         self.touches.clear();
         for flow in &batch.flows {
             let vector = candidate(flow);
-            self.first_ns = Some(self.first_ns.map_or(flow.first_ns, |first| first.min(flow.first_ns)));
+            self.first_ns = Some(
+                self.first_ns
+                    .map_or(flow.first_ns, |first| first.min(flow.first_ns)),
+            );
             self.last_ns = self.last_ns.max(flow.last_ns);
             self.packets += flow.scaled_packets();
             self.bytes += flow.scaled_bytes();
@@ -126,7 +132,9 @@ impl Tally {
                     }
                 }
                 Hint::DnsAnswer => {
-                    let Some(dns) = batch.dns.get(flow.detail as usize) else { continue };
+                    let Some(dns) = batch.dns.get(flow.detail as usize) else {
+                        continue;
+                    };
                     let room = self.dns_servers.len() < MAX_DNS_SERVERS;
                     if room || self.dns_servers.contains_key(&flow.src) {
                         let server = self.dns_servers.entry(flow.src).or_default();
@@ -146,16 +154,27 @@ fn dns_name<'a>(batch: &'a Batch, flow: &Flow) -> Option<(&'a [u8], u16)> {
     }
     let dns = batch.dns.get(flow.detail as usize)?;
     let start = dns.name_start as usize;
-    Some((batch.names.get(start..start + usize::from(dns.name_len))?, dns.qtype))
+    Some((
+        batch.names.get(start..start + usize::from(dns.name_len))?,
+        dns.qtype,
+    ))
 }
 
 #[inline]
 fn touch(flow: &Flow, vector: Vector) -> Touch {
-    let mut saw = if flow.hint == Hint::None { 0 } else { Strand::SAW_HINT };
+    let mut saw = if flow.hint == Hint::None {
+        0
+    } else {
+        Strand::SAW_HINT
+    };
     if vector == Vector::SynFlood && flow.has & Flow::HAS_TCP_HEADER != 0 {
         let rich = Flow::OPT_WINDOW_SCALE | Flow::OPT_SACK | Flow::OPT_TIMESTAMPS;
         let real_stack = flow.tcp_options & Flow::OPT_MSS != 0 && flow.tcp_options & rich != 0;
-        saw |= if real_stack { Strand::SAW_STACK_OPTIONS } else { Strand::SAW_BARE_SYN };
+        saw |= if real_stack {
+            Strand::SAW_STACK_OPTIONS
+        } else {
+            Strand::SAW_BARE_SYN
+        };
     }
     let ports = flow.has & Flow::HAS_TRANSPORT != 0;
     let (src_port_bin, dst_port_bin) = match vector {

@@ -199,7 +199,11 @@ fn tcp(flow: &Flow) -> Vector {
         return Vector::NullFlood;
     }
     // A flood tool's ACK may carry padding; PSH or payload is what tells the two apart.
-    if flags & Flow::PSH != 0 || flow.payload > 0 { Vector::PshAckFlood } else { Vector::AckFlood }
+    if flags & Flow::PSH != 0 || flow.payload > 0 {
+        Vector::PshAckFlood
+    } else {
+        Vector::AckFlood
+    }
 }
 
 /// The vector of reflectors that answer from a service port.
@@ -298,20 +302,42 @@ mod tests {
             (0x00, "null_flood"),
             (0x18, "psh_ack_flood"),
         ] {
-            assert_eq!(candidate(&flow(6, flags, 80, Hint::None)).name(), name, "flags {flags:#04x}");
+            assert_eq!(
+                candidate(&flow(6, flags, 80, Hint::None)).name(),
+                name,
+                "flags {flags:#04x}"
+            );
         }
-        let pure_ack = Flow { payload: 0, ..flow(6, 0x10, 80, Hint::None) };
+        let pure_ack = Flow {
+            payload: 0,
+            ..flow(6, 0x10, 80, Hint::None)
+        };
         assert_eq!(candidate(&pure_ack).name(), "ack_flood");
     }
 
     #[test]
     fn ports_and_payloads_name_udp_vectors() {
-        assert_eq!(candidate(&flow(17, 0, 53, Hint::DnsAnswer)), Vector::DnsAmplification);
+        assert_eq!(
+            candidate(&flow(17, 0, 53, Hint::DnsAnswer)),
+            Vector::DnsAmplification
+        );
         assert_eq!(candidate(&flow(17, 0, 53, Hint::DnsQuery)), Vector::DnsFlood);
-        assert_eq!(candidate(&flow(17, 0, 40000, Hint::SsdpAnswer)), Vector::SsdpAmplification);
-        assert_eq!(candidate(&flow(17, 0, 40000, Hint::QuicInitial)), Vector::QuicFlood);
-        assert_eq!(candidate(&flow(17, 0, 4500, Hint::None)), Vector::IsakmpReflection);
-        let fragment = Flow { fragment: Fragment::Later, ..flow(17, 0, 0, Hint::None) };
+        assert_eq!(
+            candidate(&flow(17, 0, 40000, Hint::SsdpAnswer)),
+            Vector::SsdpAmplification
+        );
+        assert_eq!(
+            candidate(&flow(17, 0, 40000, Hint::QuicInitial)),
+            Vector::QuicFlood
+        );
+        assert_eq!(
+            candidate(&flow(17, 0, 4500, Hint::None)),
+            Vector::IsakmpReflection
+        );
+        let fragment = Flow {
+            fragment: Fragment::Later,
+            ..flow(17, 0, 0, Hint::None)
+        };
         assert_eq!(candidate(&fragment), Vector::IpFragment);
     }
 

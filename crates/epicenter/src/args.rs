@@ -7,7 +7,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// Is the service down, is it an attack, and where did the attack really come from.
 #[derive(Debug, Parser)]
 #[command(name = "epicenter", version, about, long_about = None, max_term_width = 100)]
-#[command(after_help = "Exit codes: 0 done, 1 an input could not be read at all, 2 usage,\n3 an attack was found and --fail-on-attack was given.")]
+#[command(
+    after_help = "Exit codes: 0 done, 1 an input could not be read at all, 2 usage,\n3 an attack was found and --fail-on-attack was given."
+)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -16,10 +18,14 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Say what happened in recorded traffic: attacks, targets, vectors, sources, and how sure that is
-    #[command(after_help = "Examples:\n  epicenter investigate capture.pcap\n  epicenter investigate monday.pcapng.gz tuesday.pcapng.zst --format json -o case.json\n  tcpdump -c 100000 -w - | epicenter investigate -\n  epicenter investigate --network 203.0.113.0/24 --fail-on-attack capture.pcap")]
+    #[command(
+        after_help = "Examples:\n  epicenter investigate capture.pcap\n  epicenter investigate monday.pcapng.gz tuesday.pcapng.zst --format json -o case.json\n  tcpdump -c 100000 -w - | epicenter investigate -\n  epicenter investigate --network 203.0.113.0/24 --fail-on-attack capture.pcap"
+    )]
     Investigate(InvestigateArgs),
     /// Say who an address is: country, network, prefix, kind, announced or not
-    #[command(after_help = "Examples:\n  epicenter lookup 8.8.8.8 2606:4700::1111\n  epicenter lookup --format json --file addresses.txt\n  cut -f1 log | epicenter lookup -")]
+    #[command(
+        after_help = "Examples:\n  epicenter lookup 8.8.8.8 2606:4700::1111\n  epicenter lookup --format json --file addresses.txt\n  cut -f1 log | epicenter lookup -"
+    )]
     Lookup(LookupArgs),
     /// Build an address database from your own tables, or show what one is made of
     #[command(subcommand)]
@@ -36,7 +42,9 @@ pub(crate) enum Command {
 #[derive(Debug, Subcommand)]
 pub(crate) enum AtlasCommand {
     /// Build an atlas from MMDB or CSV files; what later files say wins, field by field
-    #[command(after_help = "Example:\n  epicenter atlas build -o my.atlas GeoLite2-Country.mmdb GeoLite2-ASN.mmdb\n  epicenter investigate --atlas my.atlas capture.pcap\n\nCSV columns by header (start/end or network/cidr, country or country_code, asn, name), or without header:\nstart,end,country or start,end,asn,name.")]
+    #[command(
+        after_help = "Example:\n  epicenter atlas build -o my.atlas GeoLite2-Country.mmdb GeoLite2-ASN.mmdb\n  epicenter investigate --atlas my.atlas capture.pcap\n\nCSV columns by header (start/end or network/cidr, country or country_code, asn, name), or without header:\nstart,end,country or start,end,asn,name."
+    )]
     Build(BuildArgs),
     /// Show build date, digest, size, sources and their attribution
     Show(ShowArgs),

@@ -28,7 +28,10 @@ const BAR: usize = 30;
 
 /// Renders a case.
 pub(crate) fn render(case: &Case, atlas: &Atlas, style: Style) -> String {
-    let mut page = Page { text: String::new(), style };
+    let mut page = Page {
+        text: String::new(),
+        style,
+    };
     page.summary(case);
     for (i, incident) in case.incidents.iter().enumerate() {
         page.incident(incident, (case.incidents.len() > 1).then_some(i + 1));
@@ -51,7 +54,11 @@ impl Page {
     }
 
     fn bold(&self, text: &str) -> String {
-        if self.style.colour { format!("\x1b[1m{text}\x1b[0m") } else { text.to_owned() }
+        if self.style.colour {
+            format!("\x1b[1m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
     }
 
     fn heading(&mut self, text: &str) {
@@ -132,27 +139,47 @@ impl Page {
         }
         self.line(&format!("  start       {}", time(incident.start_ns)));
         let end = incident.end_ns.map_or("-".to_owned(), time);
-        let ongoing = if incident.ongoing { "  still running when the input ends" } else { "" };
+        let ongoing = if incident.ongoing {
+            "  still running when the input ends"
+        } else {
+            ""
+        };
         self.line(&format!("  end         {end}{ongoing}"));
         let lasted = incident.end_ns.unwrap_or(incident.start_ns) - incident.start_ns;
         self.line(&format!("  duration    {}", duration(lasted)));
         let peak = &incident.peak;
-        let requests = peak.requests_per_second.map_or(String::new(), |r| format!(", {} requests/s", count(r.round() as u64)));
+        let requests = peak.requests_per_second.map_or(String::new(), |r| {
+            format!(", {} requests/s", count(r.round() as u64))
+        });
         self.line(&format!(
             "  peak        {} packets/s, {}bit/s{requests}, at {}",
             count(peak.packets_per_second as u64),
             metric(peak.bits_per_second),
             time(peak.at_ns)
         ));
-        let requests = incident.requests.map_or(String::new(), |r| format!(", {} requests", count(r)));
-        self.line(&format!("  total       {} packets, {}B{requests}", count(incident.packets), metric(incident.bytes as f64)));
-        self.line(&format!("  evidence    {} confidence", confidence(incident.confidence)));
+        let requests = incident
+            .requests
+            .map_or(String::new(), |r| format!(", {} requests", count(r)));
+        self.line(&format!(
+            "  total       {} packets, {}B{requests}",
+            count(incident.packets),
+            metric(incident.bytes as f64)
+        ));
+        self.line(&format!(
+            "  evidence    {} confidence",
+            confidence(incident.confidence)
+        ));
         self.line(&format!("  case id     {}", incident.id));
         self.chart(incident);
 
         self.heading("VECTORS (share of the attack's packets)");
         for vector in &incident.vectors {
-            self.line(&format!("  {:<28} {:>5.1} %  {} packets", vector.vector.name(), vector.share * 100.0, count(vector.packets)));
+            self.line(&format!(
+                "  {:<28} {:>5.1} %  {} packets",
+                vector.vector.name(),
+                vector.share * 100.0,
+                count(vector.packets)
+            ));
             self.wrapped("      ", &vector.why);
         }
         self.sources(incident);
@@ -169,15 +196,27 @@ impl Page {
         if timeline.packets.len() < 3 || most == 0 {
             return;
         }
-        let levels: &[char] = if self.style.wide { &['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'] } else { &['.', ':', '-', '=', '+', '*', '#', '@'] };
+        let levels: &[char] = if self.style.wide {
+            &['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█']
+        } else {
+            &['.', ':', '-', '=', '+', '*', '#', '@']
+        };
         let columns: String = resample(&timeline.packets, 84)
             .iter()
             .map(|&packets| {
-                if packets == 0 { ' ' } else { levels[(packets.saturating_mul(levels.len() as u64 - 1) / most.max(1)).min(7) as usize] }
+                if packets == 0 {
+                    ' '
+                } else {
+                    levels[(packets.saturating_mul(levels.len() as u64 - 1) / most.max(1)).min(7) as usize]
+                }
             })
             .collect();
         self.line(&format!("  over time   {columns}"));
-        self.line(&format!("              {} per step, {} packets in the strongest", duration(timeline.step_ns.max(1)), count(most)));
+        self.line(&format!(
+            "              {} per step, {} packets in the strongest",
+            duration(timeline.step_ns.max(1)),
+            count(most)
+        ));
     }
 
     fn sources(&mut self, incident: &Incident) {
@@ -201,7 +240,10 @@ impl Page {
         let warning = self.bold(warning);
         self.wrapped("  ", &warning);
         let about = if sources.distinct_exact { "" } else { "about " };
-        self.line(&format!("  distinct    {about}{} source addresses", count(sources.distinct)));
+        self.line(&format!(
+            "  distinct    {about}{} source addresses",
+            count(sources.distinct)
+        ));
         self.bar("forged", sources.forged, 12);
         self.bar("reflected", sources.reflected, 12);
         self.line("");
@@ -209,21 +251,36 @@ impl Page {
         for test in &sources.forged_because {
             self.wrapped(&format!("    {:<11} ", test.test), &test.says);
         }
-        let kinds: Vec<_> = sources.kinds.iter().map(|(kind, s)| (kind.name().to_owned(), *s)).collect();
+        let kinds: Vec<_> = sources
+            .kinds
+            .iter()
+            .map(|(kind, s)| (kind.name().to_owned(), *s))
+            .collect();
         self.list(&format!("Kinds of network of the {what}"), &kinds, kinds.len());
-        let countries: Vec<_> =
-            sources.countries.iter().map(|c| (format!("{}  {:>6} addr.", c.country, short(c.distinct)), c.share)).collect();
+        let countries: Vec<_> = sources
+            .countries
+            .iter()
+            .map(|c| (format!("{}  {:>6} addr.", c.country, short(c.distinct)), c.share))
+            .collect();
         self.list(&format!("Countries of the {what}"), &countries, countries.len());
         let networks: Vec<_> = sources
             .networks
             .iter()
             .map(|n| {
-                let name = if n.asn == 0 && n.name.is_empty() { "not announced" } else { &n.name };
+                let name = if n.asn == 0 && n.name.is_empty() {
+                    "not announced"
+                } else {
+                    &n.name
+                };
                 (format!("AS{} {name}", n.asn), n.share)
             })
             .collect();
         self.list(&format!("Networks of the {what}"), &networks, networks.len());
-        let prefixes: Vec<_> = sources.prefixes.iter().map(|(prefix, s)| (prefix.to_string(), *s)).collect();
+        let prefixes: Vec<_> = sources
+            .prefixes
+            .iter()
+            .map(|(prefix, s)| (prefix.to_string(), *s))
+            .collect();
         self.list(&format!("Prefixes of the {what}"), &prefixes, prefixes.len());
     }
 
@@ -232,8 +289,14 @@ impl Page {
             return;
         }
         self.line("");
-        let more = if total > TOP { format!(", the {TOP} largest") } else { String::new() };
-        self.line(&format!("  {title} (share of attack packets, 95 % interval{more})"));
+        let more = if total > TOP {
+            format!(", the {TOP} largest")
+        } else {
+            String::new()
+        };
+        self.line(&format!(
+            "  {title} (share of attack packets, 95 % interval{more})"
+        ));
         for (label, share) in rows.iter().take(TOP) {
             self.bar(label, *share, 32);
         }
@@ -243,7 +306,11 @@ impl Page {
     fn bar(&mut self, label: &str, share: Share, room: usize) {
         let at = |value: f64| ((value * BAR as f64).round() as usize).min(BAR);
         let (low, estimate, high) = (at(share.low), at(share.estimate), at(share.high));
-        let (full, span, point) = if self.style.wide { ('█', '─', '┤') } else { ('=', '-', '|') };
+        let (full, span, point) = if self.style.wide {
+            ('█', '─', '┤')
+        } else {
+            ('=', '-', '|')
+        };
         let drawn: String = (0..BAR)
             .map(|i| match () {
                 () if i + 1 == estimate && high > low => point,
@@ -270,11 +337,21 @@ impl Page {
             let source = IpAddr::V6(scan.source).to_canonical();
             self.wrapped(
                 "  - ",
-                &format!("{}: {source}, {} hosts, {} packets, from {} to {}", scan.what, count(scan.hosts), count(scan.packets), time(scan.start_ns), time(scan.end_ns)),
+                &format!(
+                    "{}: {source}, {} hosts, {} packets, from {} to {}",
+                    scan.what,
+                    count(scan.hosts),
+                    count(scan.packets),
+                    time(scan.start_ns),
+                    time(scan.end_ns)
+                ),
             );
         }
         if case.scans.len() > TOP {
-            self.line(&format!("  and {} more; --format json has them all", case.scans.len() - TOP));
+            self.line(&format!(
+                "  and {} more; --format json has them all",
+                case.scans.len() - TOP
+            ));
         }
     }
 
@@ -287,11 +364,25 @@ impl Page {
             };
             self.wrapped(
                 "  ",
-                &format!("{}: {}, {} packets, {}B on the wire{span}", input.name, if input.kind == "empty" { "empty" } else { "packets" }, count(input.records), metric(input.octets as f64)),
+                &format!(
+                    "{}: {}, {} packets, {}B on the wire{span}",
+                    input.name,
+                    if input.kind == "empty" { "empty" } else { "packets" },
+                    count(input.records),
+                    metric(input.octets as f64)
+                ),
             );
             for fault in &input.faults {
                 let words = fault_words(fault.reason);
-                self.wrapped("    ! ", &format!("{} x {}: {words}; first at byte {}", count(fault.count), fault.reason, fault.first_offset));
+                self.wrapped(
+                    "    ! ",
+                    &format!(
+                        "{} x {}: {words}; first at byte {}",
+                        count(fault.count),
+                        fault.reason,
+                        fault.first_offset
+                    ),
+                );
             }
         }
     }
@@ -323,7 +414,10 @@ fn vector_names(incident: &Incident) -> String {
 
 fn target(incident: &Incident) -> String {
     let text = incident.target.to_string();
-    let host = text.strip_suffix("/32").filter(|_| !text.contains(':')).or(text.strip_suffix("/128"));
+    let host = text
+        .strip_suffix("/32")
+        .filter(|_| !text.contains(':'))
+        .or(text.strip_suffix("/128"));
     match host {
         Some(host) => host.to_owned(),
         None => format!("{text} ({} hosts)", count(incident.target_hosts)),
@@ -336,16 +430,29 @@ fn headline(incident: &Incident) -> String {
     let about = if sources.distinct_exact { "" } else { "about " };
     let mechanism = match sources.meaning {
         Meaning::Forged => "The sources are forged: countries mean nothing here.",
-        Meaning::Reflectors => "The sources are reflectors, abused machines; the sender is hidden behind them.",
+        Meaning::Reflectors => {
+            "The sources are reflectors, abused machines; the sender is hidden behind them."
+        }
         Meaning::Undetermined => "Whether the sources are forged is not determined.",
         Meaning::Senders => "The sources are the machines that sent it.",
     };
-    let http = incident.vectors.first().is_some_and(|v| matches!(v.vector, Vector::HttpFlood | Vector::Slowloris | Vector::SlowPost));
+    let http = incident
+        .vectors
+        .first()
+        .is_some_and(|v| matches!(v.vector, Vector::HttpFlood | Vector::Slowloris | Vector::SlowPost));
     let size = match incident.requests {
-        Some(requests) if http => format!("{} requests in {} packets", count(requests), count(incident.packets)),
+        Some(requests) if http => format!(
+            "{} requests in {} packets",
+            count(requests),
+            count(incident.packets)
+        ),
         _ => format!("{} packets", count(incident.packets)),
     };
-    let ongoing = if incident.ongoing { ", still running when the input ends" } else { "" };
+    let ongoing = if incident.ongoing {
+        ", still running when the input ends"
+    } else {
+        ""
+    };
     format!(
         "{} on {}: {size} from {about}{} addresses in {}{ongoing}. {mechanism}",
         capitalised(&vector_names(incident)),
@@ -357,7 +464,9 @@ fn headline(incident: &Incident) -> String {
 
 fn capitalised(text: &str) -> String {
     let mut chars = text.chars();
-    chars.next().map_or(String::new(), |first| first.to_uppercase().chain(chars).collect())
+    chars
+        .next()
+        .map_or(String::new(), |first| first.to_uppercase().chain(chars).collect())
 }
 
 fn seen(inputs: &[Input]) -> String {
@@ -373,7 +482,10 @@ fn seen(inputs: &[Input]) -> String {
 /// Sums steps into at most so many columns.
 fn resample(values: &[u64], columns: usize) -> Vec<u64> {
     let per = values.len().div_ceil(columns).max(1);
-    values.chunks(per).map(|chunk| chunk.iter().copied().max().unwrap_or(0)).collect()
+    values
+        .chunks(per)
+        .map(|chunk| chunk.iter().copied().max().unwrap_or(0))
+        .collect()
 }
 
 /// Digits in groups of three.
@@ -463,8 +575,19 @@ mod tests {
 
     #[test]
     fn a_bar_holds_its_interval() {
-        let mut page = Page { text: String::new(), style: Style::default() };
-        page.bar("US", Share { estimate: 0.5, low: 0.4, high: 0.6 }, 4);
+        let mut page = Page {
+            text: String::new(),
+            style: Style::default(),
+        };
+        page.bar(
+            "US",
+            Share {
+                estimate: 0.5,
+                low: 0.4,
+                high: 0.6,
+            },
+            4,
+        );
         assert!(page.text.contains("50.0 % [40.0, 60.0]"), "{}", page.text);
         assert!(page.text.contains("============--|---"), "{}", page.text);
     }

@@ -17,7 +17,11 @@ const SECOND: u64 = 1_000_000_000;
 
 /// Renders the fingerprints of a case.
 pub(crate) fn render(case: &Case) -> anyhow::Result<String> {
-    let prints: Vec<Value> = case.incidents.iter().map(fingerprint).collect::<anyhow::Result<_>>()?;
+    let prints: Vec<Value> = case
+        .incidents
+        .iter()
+        .map(fingerprint)
+        .collect::<anyhow::Result<_>>()?;
     let value = match <[Value; 1]>::try_from(prints) {
         Ok([one]) => one,
         Err(many) => Value::Array(many),
@@ -43,7 +47,10 @@ fn fingerprint(incident: &Incident) -> anyhow::Result<Value> {
         "avg_pps": (incident.packets as f64 / seconds) as u64,
         "avg_Bpp": incident.bytes / incident.packets.max(1),
     });
-    let key: String = Md5::digest(serde_json::to_vec(&print)?).iter().map(|byte| format!("{byte:02x}")).collect();
+    let key: String = Md5::digest(serde_json::to_vec(&print)?)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     print["key"] = json!(key);
     Ok(print)
 }
@@ -94,7 +101,10 @@ fn service(vector: Vector) -> String {
     match vector {
         Vector::HttpFlood | Vector::Slowloris | Vector::SlowPost => "HTTP".to_owned(),
         v if v.service_port().is_some() => {
-            let name = v.name().trim_end_matches("_amplification").trim_end_matches("_reflection");
+            let name = v
+                .name()
+                .trim_end_matches("_amplification")
+                .trim_end_matches("_reflection");
             name.to_uppercase()
         }
         _ => "Unknown service".to_owned(),
@@ -103,15 +113,21 @@ fn service(vector: Vector) -> String {
 
 /// TCP flags as eight letters, CWR to FIN, with dots for those that are not set.
 fn flags(bits: u8) -> String {
-    "CEUAPRSF".chars().enumerate().map(|(i, letter)| if bits & (0x80 >> i) != 0 { letter } else { '.' }).collect()
+    "CEUAPRSF"
+        .chars()
+        .enumerate()
+        .map(|(i, letter)| if bits & (0x80 >> i) != 0 { letter } else { '.' })
+        .collect()
 }
 
 fn map<T>(values: Option<&Vec<(T, f64)>>, name: impl Fn(&T) -> String) -> Value {
     match values {
         None => json!("random"),
         Some(values) => {
-            let fields: Map<String, Value> =
-                values.iter().map(|(value, share)| (name(value), json!((share * 1e4).round() / 1e4))).collect();
+            let fields: Map<String, Value> = values
+                .iter()
+                .map(|(value, share)| (name(value), json!((share * 1e4).round() / 1e4)))
+                .collect();
             Value::Object(fields)
         }
     }
@@ -119,7 +135,12 @@ fn map<T>(values: Option<&Vec<(T, f64)>>, name: impl Fn(&T) -> String) -> Value 
 
 fn vector(part: &VectorShare, incident: &Incident) -> Value {
     let look = &part.look;
-    let fragments: u64 = incident.vectors.iter().filter(|v| v.vector == Vector::IpFragment).map(|v| v.packets).sum();
+    let fragments: u64 = incident
+        .vectors
+        .iter()
+        .filter(|v| v.vector == Vector::IpFragment)
+        .map(|v| v.packets)
+        .sum();
     let named = (incident.packets - fragments).max(1) as f64;
     let mut value = json!({
         "service": service(part.vector),
@@ -151,7 +172,12 @@ fn vector(part: &VectorShare, incident: &Incident) -> Value {
             *types.entry(query_type(*kind)).or_default() += share;
         }
         value["dns_query_name"] = Value::Object(names);
-        value["dns_query_type"] = json!(types.into_iter().map(|(k, s)| (k, (s * 1e4).round() / 1e4)).collect::<std::collections::BTreeMap<_, _>>());
+        value["dns_query_type"] = json!(
+            types
+                .into_iter()
+                .map(|(k, s)| (k, (s * 1e4).round() / 1e4))
+                .collect::<std::collections::BTreeMap<_, _>>()
+        );
     }
     value
 }

@@ -36,11 +36,20 @@ pub(crate) fn read(
     let name = path.display().to_string();
     let bytes = std::sync::atomic::AtomicU64::new(0);
     let source = open(path).map_err(|problem| format!("{name}: {problem}"))?;
-    let metered = Metered { source, bytes: &bytes, progress };
-    let mut decoder = Decoder::open(Box::new(BufReader::with_capacity(READ, metered))).map_err(|problem| format!("{name}: {problem}"))?;
+    let metered = Metered {
+        source,
+        bytes: &bytes,
+        progress,
+    };
+    let mut decoder = Decoder::open(Box::new(BufReader::with_capacity(READ, metered)))
+        .map_err(|problem| format!("{name}: {problem}"))?;
     let mut input = Input {
         name,
-        kind: if decoder.capture.is_some() { "packets" } else { "empty" },
+        kind: if decoder.capture.is_some() {
+            "packets"
+        } else {
+            "empty"
+        },
         bytes: 0,
         records: 0,
         packets: 0,
@@ -54,7 +63,11 @@ pub(crate) fn read(
         for flow in &batch.flows {
             input.packets += flow.scaled_packets();
             input.octets += flow.scaled_bytes();
-            input.first_ns = Some(input.first_ns.map_or(flow.first_ns, |first| first.min(flow.first_ns)));
+            input.first_ns = Some(
+                input
+                    .first_ns
+                    .map_or(flow.first_ns, |first| first.min(flow.first_ns)),
+            );
             input.last_ns = Some(input.last_ns.map_or(flow.last_ns, |last| last.max(flow.last_ns)));
         }
         input.records += batch.flows.len() as u64;
@@ -100,7 +113,11 @@ pub(crate) fn read(
     input.bytes = bytes.load(std::sync::atomic::Ordering::Relaxed);
     input.faults = faults
         .iter()
-        .map(|fault| InputFault { reason: fault.reason.name(), count: fault.count, first_offset: fault.first_offset })
+        .map(|fault| InputFault {
+            reason: fault.reason.name(),
+            count: fault.count,
+            first_offset: fault.first_offset,
+        })
         .collect();
     Ok(input)
 }
@@ -129,7 +146,8 @@ struct Metered<'a> {
 impl Read for Metered<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let read = self.source.read(buffer)?;
-        self.bytes.fetch_add(read as u64, std::sync::atomic::Ordering::Relaxed);
+        self.bytes
+            .fetch_add(read as u64, std::sync::atomic::Ordering::Relaxed);
         (self.progress)(read as u64);
         Ok(read)
     }
@@ -167,7 +185,10 @@ impl<'a> Decoder<'a> {
                 }
                 Kind::Unknown(looks) => {
                     let first: Vec<String> = head.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-                    return Err(format!("looks like {looks} (first bytes {}); accepted are {ACCEPTED}", first.join(" ")));
+                    return Err(format!(
+                        "looks like {looks} (first bytes {}); accepted are {ACCEPTED}",
+                        first.join(" ")
+                    ));
                 }
                 kind => {
                     return Ok(Decoder {
@@ -183,13 +204,17 @@ impl<'a> Decoder<'a> {
                 }
             }
         }
-        Err(format!("is compressed more than {NESTED_MAX} times; accepted are {ACCEPTED}"))
+        Err(format!(
+            "is compressed more than {NESTED_MAX} times; accepted are {ACCEPTED}"
+        ))
     }
 
     /// Fills a batch. False when there is nothing more.
     fn fill(&mut self, batch: &mut Batch) -> bool {
         batch.clear();
-        let Some(capture) = &mut self.capture else { return false };
+        let Some(capture) = &mut self.capture else {
+            return false;
+        };
         while !batch.is_full() && !self.done {
             let consumed = capture.decode(&self.buffer[self.start..self.end], batch);
             self.start += consumed;
@@ -212,7 +237,14 @@ impl<'a> Decoder<'a> {
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(_) => {
                     self.done = true;
-                    batch.faults.note(if self.compressed { Reason::Compression } else { Reason::Read }, self.offset);
+                    batch.faults.note(
+                        if self.compressed {
+                            Reason::Compression
+                        } else {
+                            Reason::Read
+                        },
+                        self.offset,
+                    );
                     capture.finish(&self.buffer[..self.end], batch);
                 }
             }
@@ -252,7 +284,11 @@ impl Read for Rejoined<'_> {
 
 impl BufRead for Rejoined<'_> {
     fn fill_buf(&mut self) -> std::io::Result<&[u8]> {
-        if self.at < self.head.len() { Ok(&self.head[self.at..]) } else { self.source.fill_buf() }
+        if self.at < self.head.len() {
+            Ok(&self.head[self.at..])
+        } else {
+            self.source.fill_buf()
+        }
     }
 
     fn consume(&mut self, n: usize) {

@@ -24,7 +24,9 @@ pub(crate) fn run(args: &InvestigateArgs) -> anyhow::Result<ExitCode> {
     let mut unread = 0;
     let bar = progress_bar(args);
     for path in &args.inputs {
-        match input::read(path, args.threads, &|bytes| bar.inc(bytes), |batch| tally.add(batch)) {
+        match input::read(path, args.threads, &|bytes| bar.inc(bytes), |batch| {
+            tally.add(batch)
+        }) {
             Ok(input) => inputs.push(input),
             Err(problem) => {
                 unread += 1;
@@ -36,7 +38,9 @@ pub(crate) fn run(args: &InvestigateArgs) -> anyhow::Result<ExitCode> {
     if inputs.is_empty() {
         return Ok(ExitCode::from(1));
     }
-    let options = Options { networks: args.network.clone() };
+    let options = Options {
+        networks: args.network.clone(),
+    };
     let case = incident::investigate(&tally, &atlas, &options, inputs);
     drop(tally);
     let printed = match args.format {
@@ -71,15 +75,27 @@ fn write(path: Option<&Path>, text: &str) -> anyhow::Result<()> {
 /// Colours and wide characters only where somebody sees them.
 fn style(args: &InvestigateArgs) -> case_text::Style {
     let terminal = args.output.is_none() && std::io::stdout().is_terminal();
-    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
-    let utf8 = locale.is_some_and(|l| l.to_ascii_lowercase().contains("utf-8") || l.to_ascii_lowercase().contains("utf8"));
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
+    let utf8 = locale
+        .is_some_and(|l| l.to_ascii_lowercase().contains("utf-8") || l.to_ascii_lowercase().contains("utf8"));
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    case_text::Style { colour: terminal && !no_color, wide: utf8 }
+    case_text::Style {
+        colour: terminal && !no_color,
+        wide: utf8,
+    }
 }
 
 fn progress_bar(args: &InvestigateArgs) -> ProgressBar {
-    let total: Option<u64> = args.inputs.iter().map(|path| std::fs::metadata(path).ok().map(|meta| meta.len())).sum();
-    let shown = !args.no_progress && std::io::stderr().is_terminal() && total.is_none_or(|bytes| bytes >= PROGRESS_FROM);
+    let total: Option<u64> = args
+        .inputs
+        .iter()
+        .map(|path| std::fs::metadata(path).ok().map(|meta| meta.len()))
+        .sum();
+    let shown = !args.no_progress
+        && std::io::stderr().is_terminal()
+        && total.is_none_or(|bytes| bytes >= PROGRESS_FROM);
     if !shown {
         return ProgressBar::hidden();
     }

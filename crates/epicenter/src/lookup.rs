@@ -26,7 +26,11 @@ pub(crate) fn open(args: &AtlasArgs) -> anyhow::Result<Atlas> {
     for path in &args.kinds {
         kinds.extend(sources::kinds(path)?);
     }
-    Ok(if kinds.is_empty() { atlas } else { atlas.with_kinds(&kinds) })
+    Ok(if kinds.is_empty() {
+        atlas
+    } else {
+        atlas.with_kinds(&kinds)
+    })
 }
 
 /// `epicenter lookup`.
@@ -36,7 +40,11 @@ pub(crate) fn lookup(args: &LookupArgs) -> anyhow::Result<ExitCode> {
     let mut asked = Vec::with_capacity(BATCH);
     let (mut good, mut bad) = (0u64, 0u64);
     if args.format == LookupFormat::Text {
-        writeln!(out, "{:<39} {:<3} {:<10} {:<19} {:<10} {:<9} network", "address", "cc", "AS", "prefix", "kind", "announced")?;
+        writeln!(
+            out,
+            "{:<39} {:<3} {:<10} {:<19} {:<10} {:<9} network",
+            "address", "cc", "AS", "prefix", "kind", "announced"
+        )?;
     }
     let mut take = |text: &str, at: &dyn Fn() -> String, out: &mut dyn Write| -> anyhow::Result<()> {
         let text = text.trim();
@@ -66,7 +74,10 @@ pub(crate) fn lookup(args: &LookupArgs) -> anyhow::Result<ExitCode> {
     let mut readers: Vec<(String, Box<dyn BufRead>)> = Vec::new();
     for address in &args.addresses {
         if address == "-" {
-            readers.push(("standard input".to_owned(), Box::new(BufReader::new(std::io::stdin()))));
+            readers.push((
+                "standard input".to_owned(),
+                Box::new(BufReader::new(std::io::stdin())),
+            ));
         } else {
             take(address, &|| "argument".to_owned(), &mut out)?;
         }
@@ -91,10 +102,19 @@ pub(crate) fn lookup(args: &LookupArgs) -> anyhow::Result<ExitCode> {
     if bad > 20 {
         tell(&format!("{bad} lines were no IP addresses"));
     }
-    Ok(if good == 0 && bad > 0 { ExitCode::from(1) } else { ExitCode::SUCCESS })
+    Ok(if good == 0 && bad > 0 {
+        ExitCode::from(1)
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
-fn answer(atlas: &Atlas, asked: &mut Vec<Ipv6Addr>, format: LookupFormat, out: &mut dyn Write) -> anyhow::Result<()> {
+fn answer(
+    atlas: &Atlas,
+    asked: &mut Vec<Ipv6Addr>,
+    format: LookupFormat,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
     let mut ids = Vec::with_capacity(asked.len());
     atlas.lookup_all(asked, &mut ids);
     for (address, id) in asked.iter().zip(ids) {
@@ -106,7 +126,11 @@ fn answer(atlas: &Atlas, asked: &mut Vec<Ipv6Addr>, format: LookupFormat, out: &
                 "{:<39} {:<3} {:<10} {:<19} {:<10} {:<9} {}",
                 shown.to_string(),
                 place.country,
-                if place.asn == 0 { "-".to_owned() } else { format!("AS{}", place.asn) },
+                if place.asn == 0 {
+                    "-".to_owned()
+                } else {
+                    format!("AS{}", place.asn)
+                },
                 place.prefix.to_string(),
                 place.kind.name(),
                 if place.routed { "yes" } else { "no" },
@@ -132,7 +156,10 @@ fn answer(atlas: &Atlas, asked: &mut Vec<Ipv6Addr>, format: LookupFormat, out: &
 
 /// `epicenter atlas build`.
 pub(crate) fn build(args: &BuildArgs) -> anyhow::Result<ExitCode> {
-    let mut build = Build { attribution: args.attribution.clone(), ..Build::default() };
+    let mut build = Build {
+        attribution: args.attribution.clone(),
+        ..Build::default()
+    };
     let mut newest = String::new();
     for path in &args.sources {
         let source = sources::read(path)?;
@@ -156,22 +183,42 @@ pub(crate) fn build(args: &BuildArgs) -> anyhow::Result<ExitCode> {
     std::fs::write(&beside, &file).with_context(|| format!("{}", beside.display()))?;
     std::fs::rename(&beside, &args.output).with_context(|| format!("{}", args.output.display()))?;
     let atlas = Atlas::from_bytes(file)?;
-    tell(&format!("{}: {} bytes, sha256 {}", args.output.display(), atlas.about().bytes, atlas.about().sha256));
+    tell(&format!(
+        "{}: {} bytes, sha256 {}",
+        args.output.display(),
+        atlas.about().bytes,
+        atlas.about().sha256
+    ));
     Ok(ExitCode::SUCCESS)
 }
 
 /// `epicenter atlas show`.
 pub(crate) fn show(args: &ShowArgs) -> anyhow::Result<ExitCode> {
-    let atlas = open(&AtlasArgs { atlas: args.file.clone(), kinds: Vec::new() })?;
+    let atlas = open(&AtlasArgs {
+        atlas: args.file.clone(),
+        kinds: Vec::new(),
+    })?;
     let about = atlas.about();
     let mut out = std::io::stdout().lock();
     writeln!(out, "built      {}", about.built)?;
     writeln!(out, "sha256     {}", about.sha256)?;
     writeln!(out, "size       {} bytes", about.bytes)?;
-    writeln!(out, "blocks     {} of IPv4, {} of IPv6", about.ranges[0], about.ranges[1])?;
+    writeln!(
+        out,
+        "blocks     {} of IPv4, {} of IPv6",
+        about.ranges[0], about.ranges[1]
+    )?;
     writeln!(out, "names      {} of networks", about.networks)?;
-    writeln!(out, "unusable   {:.2} % of IPv4 is special-purpose or announced by nobody", 100.0 * atlas.ipv4_unusable_share())?;
-    writeln!(out, "kinds      {} rows, by this project", atlas::build::kinds().len())?;
+    writeln!(
+        out,
+        "unusable   {:.2} % of IPv4 is special-purpose or announced by nobody",
+        100.0 * atlas.ipv4_unusable_share()
+    )?;
+    writeln!(
+        out,
+        "kinds      {} rows, by this project",
+        atlas::build::kinds().len()
+    )?;
     for line in &about.attribution {
         writeln!(out, "from       {line}")?;
     }

@@ -17,7 +17,12 @@ pub(crate) struct Source {
 pub(crate) fn read(path: &Path) -> anyhow::Result<Source> {
     let bytes = std::fs::read(path).with_context(|| format!("{}", path.display()))?;
     // An MMDB file ends with its metadata, behind this mark.
-    if bytes.windows(14).rev().take(128 << 10).any(|window| window == b"\xab\xcd\xefMaxMind.com") {
+    if bytes
+        .windows(14)
+        .rev()
+        .take(128 << 10)
+        .any(|window| window == b"\xab\xcd\xefMaxMind.com")
+    {
         mmdb(bytes).with_context(|| format!("{}", path.display()))
     } else {
         csv_rows(&bytes).with_context(|| format!("{}", path.display()))
@@ -26,12 +31,16 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Source> {
 
 fn mmdb(bytes: Vec<u8>) -> anyhow::Result<Source> {
     let reader = maxminddb::Reader::from_source(bytes)?;
-    let built = jiff::Timestamp::from_second(reader.metadata().build_epoch as i64)?.strftime("%Y-%m-%d").to_string();
+    let built = jiff::Timestamp::from_second(reader.metadata().build_epoch as i64)?
+        .strftime("%Y-%m-%d")
+        .to_string();
     let mut rows = Vec::new();
     for found in reader.networks(maxminddb::WithinOptions::default())? {
         let found = found?;
         let network: Prefix = found.network()?.to_string().parse().map_err(anyhow::Error::msg)?;
-        let Some(value) = found.decode::<Value>()? else { continue };
+        let Some(value) = found.decode::<Value>()? else {
+            continue;
+        };
         let row = Row {
             first: network.base,
             last: network.last(),
@@ -43,7 +52,10 @@ fn mmdb(bytes: Vec<u8>) -> anyhow::Result<Source> {
             rows.push(row);
         }
     }
-    Ok(Source { rows, built: Some(built) })
+    Ok(Source {
+        rows,
+        built: Some(built),
+    })
 }
 
 fn country(text: &str) -> Option<Country> {
@@ -54,29 +66,47 @@ fn country(text: &str) -> Option<Country> {
 
 /// MaxMind: country.iso_code, else registered_country.iso_code. IPinfo and others: country or country_code.
 fn country_of(value: &Value) -> Option<Country> {
-    let text = ["/country/iso_code", "/country_code", "/country", "/registered_country/iso_code"]
-        .iter()
-        .find_map(|path| value.pointer(path)?.as_str())?;
+    let text = [
+        "/country/iso_code",
+        "/country_code",
+        "/country",
+        "/registered_country/iso_code",
+    ]
+    .iter()
+    .find_map(|path| value.pointer(path)?.as_str())?;
     country(text)
 }
 
 /// MaxMind and DB-IP: autonomous_system_number and _organization. IPinfo: asn ("AS123") and as_name or name.
 fn network_of(value: &Value) -> Option<(u32, String)> {
-    let number = ["autonomous_system_number", "asn"].iter().find_map(|key| value.get(key))?;
+    let number = ["autonomous_system_number", "asn"]
+        .iter()
+        .find_map(|key| value.get(key))?;
     let asn = match number {
         Value::Number(n) => n.as_u64()?.try_into().ok()?,
         Value::String(text) => asn(text)?,
         _ => return None,
     };
-    let name = ["autonomous_system_organization", "as_name", "name", "as_domain", "organization"]
-        .iter()
-        .find_map(|key| value.get(key)?.as_str())
-        .unwrap_or("");
+    let name = [
+        "autonomous_system_organization",
+        "as_name",
+        "name",
+        "as_domain",
+        "organization",
+    ]
+    .iter()
+    .find_map(|key| value.get(key)?.as_str())
+    .unwrap_or("");
     Some((asn, name.to_owned()))
 }
 
 fn asn(text: &str) -> Option<u32> {
-    text.trim().trim_start_matches("AS").trim_start_matches("as").parse().ok().filter(|&asn| asn != 0)
+    text.trim()
+        .trim_start_matches("AS")
+        .trim_start_matches("as")
+        .parse()
+        .ok()
+        .filter(|&asn| asn != 0)
 }
 
 /// An address, or a number as some tables write it.
@@ -118,7 +148,10 @@ fn column(name: &str) -> Column {
 }
 
 fn csv_rows(bytes: &[u8]) -> anyhow::Result<Source> {
-    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(bytes);
+    let mut reader = csv::ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .from_reader(bytes);
     let mut columns: Option<Vec<Column>> = None;
     let mut rows = Vec::new();
     for (i, record) in reader.records().enumerate() {
@@ -133,7 +166,9 @@ fn csv_rows(bytes: &[u8]) -> anyhow::Result<Source> {
                     _ if is_header => named,
                     3 => vec![Column::Start, Column::End, Column::Country],
                     4 => vec![Column::Start, Column::End, Column::Asn, Column::Name],
-                    n => bail!("line {line}: {n} columns and no header; give start,end,country or start,end,asn,name or a header"),
+                    n => bail!(
+                        "line {line}: {n} columns and no header; give start,end,country or start,end,asn,name or a header"
+                    ),
                 };
                 columns = Some(guessed);
                 if is_header {
@@ -142,10 +177,18 @@ fn csv_rows(bytes: &[u8]) -> anyhow::Result<Source> {
                 columns.as_ref().expect("just set")
             }
         };
-        let field = |wanted: Column| columns.iter().position(|c| *c == wanted).and_then(|at| record.get(at));
+        let field = |wanted: Column| {
+            columns
+                .iter()
+                .position(|c| *c == wanted)
+                .and_then(|at| record.get(at))
+        };
         let (first, last) = match (field(Column::Network), field(Column::Start), field(Column::End)) {
             (Some(network), ..) => {
-                let prefix: Prefix = network.parse().map_err(anyhow::Error::msg).with_context(|| format!("line {line}"))?;
+                let prefix: Prefix = network
+                    .parse()
+                    .map_err(anyhow::Error::msg)
+                    .with_context(|| format!("line {line}"))?;
                 (prefix.base, prefix.last())
             }
             (_, Some(start), Some(end)) => {
@@ -159,8 +202,16 @@ fn csv_rows(bytes: &[u8]) -> anyhow::Result<Source> {
         if first > last {
             bail!("line {line}: the range ends before it starts");
         }
-        let network = field(Column::Asn).and_then(asn).map(|asn| (asn, field(Column::Name).unwrap_or("").to_owned()));
-        rows.push(Row { first, last, country: field(Column::Country).and_then(country), network, kind: None });
+        let network = field(Column::Asn)
+            .and_then(asn)
+            .map(|asn| (asn, field(Column::Name).unwrap_or("").to_owned()));
+        rows.push(Row {
+            first,
+            last,
+            country: field(Column::Country).and_then(country),
+            network,
+            kind: None,
+        });
     }
     if rows.is_empty() {
         bail!("it has no rows");

@@ -1,14 +1,13 @@
 //! From a tally to a case.
 
-
 use atlas::Atlas;
 use detect::lane::{Cell, Look as LaneLook, Values};
 use detect::{Attack, Options, Part, Tally, Transport, Vector};
 use trace::{Interval, Trace};
 
 use crate::case::{
-    Case, Confidence, CountryShare, Incident, Input, Look, Meaning, NetworkShare, Peak, PortShare, Scan, Share, Sources, Test,
-    Timeline, VectorShare,
+    Case, Confidence, CountryShare, Incident, Input, Look, Meaning, NetworkShare, Peak, PortShare, Scan,
+    Share, Sources, Test, Timeline, VectorShare,
 };
 
 /// Steps of an incident's timeline at most.
@@ -20,7 +19,11 @@ const SECOND: u64 = 1_000_000_000;
 /// Judges a tally, traces its attacks and returns the case.
 pub fn investigate(tally: &Tally, atlas: &Atlas, options: &Options, inputs: Vec<Input>) -> Case {
     let findings = detect::judge(tally, options);
-    let incidents = findings.attacks.iter().map(|attack| incident(attack, tally, atlas)).collect();
+    let incidents = findings
+        .attacks
+        .iter()
+        .map(|attack| incident(attack, tally, atlas))
+        .collect();
     let scans = findings
         .scans
         .iter()
@@ -37,7 +40,12 @@ pub fn investigate(tally: &Tally, atlas: &Atlas, options: &Options, inputs: Vec<
             },
         })
         .collect();
-    Case { inputs, incidents, scans, caveats: caveats(tally) }
+    Case {
+        inputs,
+        incidents,
+        scans,
+        caveats: caveats(tally),
+    }
 }
 
 /// What the whole examination had to bound.
@@ -52,7 +60,10 @@ fn caveats(tally: &Tally) -> Vec<String> {
             conversations.left_out()
         ));
     } else if conversations.left_out() > 0 {
-        caveats.push(format!("{} packets of pairs with colliding hashes were left out of the source counts.", conversations.left_out()));
+        caveats.push(format!(
+            "{} packets of pairs with colliding hashes were left out of the source counts.",
+            conversations.left_out()
+        ));
     }
     if tally.lanes().forgotten() > 0 {
         caveats.push(format!(
@@ -61,7 +72,10 @@ fn caveats(tally: &Tally) -> Vec<String> {
         ));
     }
     if tally.lanes().untimed() > 0 {
-        caveats.push(format!("{} packets are in the totals but in no second: the input is too long for its width.", tally.lanes().untimed()));
+        caveats.push(format!(
+            "{} packets are in the totals but in no second: the input is too long for its width.",
+            tally.lanes().untimed()
+        ));
     }
     caveats
 }
@@ -73,7 +87,11 @@ fn incident(attack: &Attack, tally: &Tally, atlas: &Atlas) -> Incident {
     let cells = detect::judge::sum_cells(&series);
     let requests: Vec<u64> = attack.parts.iter().filter_map(|part| part.requests).collect();
     let requests = (!requests.is_empty()).then(|| requests.iter().sum::<u64>());
-    let vectors: Vec<VectorShare> = attack.parts.iter().map(|part| vector_share(part, packets)).collect();
+    let vectors: Vec<VectorShare> = attack
+        .parts
+        .iter()
+        .map(|part| vector_share(part, packets))
+        .collect();
     let meaning = meaning(&trace);
     let caveats = incident_caveats(attack, tally, &trace, meaning);
     Incident {
@@ -136,10 +154,18 @@ fn vector_share(part: &Part, total: u64) -> VectorShare {
 fn fractions<T>(values: &Values, convert: impl Fn(u32) -> T) -> Option<Vec<(T, f64)>> {
     let total = values.total() as f64;
     let sorted = values.sorted();
-    let listed: Vec<_> = sorted.iter().take(LOOK_VALUES).filter(|(_, n)| *n as f64 >= 0.01 * total).collect();
+    let listed: Vec<_> = sorted
+        .iter()
+        .take(LOOK_VALUES)
+        .filter(|(_, n)| *n as f64 >= 0.01 * total)
+        .collect();
     let covered: u64 = listed.iter().map(|(_, n)| *n).sum();
-    (total > 0.0 && covered as f64 >= 0.5 * total)
-        .then(|| listed.iter().map(|(value, n)| (convert(*value), *n as f64 / total)).collect())
+    (total > 0.0 && covered as f64 >= 0.5 * total).then(|| {
+        listed
+            .iter()
+            .map(|(value, n)| (convert(*value), *n as f64 / total))
+            .collect()
+    })
 }
 
 fn look(vector: Vector, look: &LaneLook) -> Look {
@@ -149,7 +175,13 @@ fn look(vector: Vector, look: &LaneLook) -> Look {
         .names
         .iter()
         .flat_map(|(kind, names)| names.iter().map(move |(name, n)| (name, *kind, *n)))
-        .map(|(name, kind, n)| (String::from_utf8_lossy(name).into_owned(), kind, n as f64 / names_total.max(1) as f64))
+        .map(|(name, kind, n)| {
+            (
+                String::from_utf8_lossy(name).into_owned(),
+                kind,
+                n as f64 / names_total.max(1) as f64,
+            )
+        })
         .filter(|(.., share)| *share >= 0.01)
         .collect();
     dns_names.sort_by(|a, b| b.2.total_cmp(&a.2).then(a.0.cmp(&b.0)));
@@ -157,9 +189,16 @@ fn look(vector: Vector, look: &LaneLook) -> Look {
     let source = look.src_ports.sorted().first().copied();
     let total = look.src_ports.total().max(1);
     Look {
-        source_port: source.filter(|(_, n)| *n * 2 > total).map(|(port, _)| port as u16).or(vector.service_port()),
+        source_port: source
+            .filter(|(_, n)| *n * 2 > total)
+            .map(|(port, _)| port as u16)
+            .or(vector.service_port()),
         destination_ports: fractions(&look.dst_ports, |v| v as u16),
-        tcp_flags: if tcp { fractions(&look.flags, |v| v as u8) } else { None },
+        tcp_flags: if tcp {
+            fractions(&look.flags, |v| v as u8)
+        } else {
+            None
+        },
         ttl: fractions(&look.ttl, |v| v as u8),
         length: fractions(&look.length, |v| v as u16),
         dns_names,
@@ -176,26 +215,41 @@ fn ports(attack: &Attack, packets: u64) -> Vec<PortShare> {
             Transport::Other => continue,
         };
         for (port, share) in listed.unwrap_or_default() {
-            match ports.iter_mut().find(|p| p.port == port && p.protocol == protocol) {
+            match ports
+                .iter_mut()
+                .find(|p| p.port == port && p.protocol == protocol)
+            {
                 Some(known) => known.share += share * weight,
-                None => ports.push(PortShare { protocol: protocol.to_owned(), port, share: share * weight }),
+                None => ports.push(PortShare {
+                    protocol: protocol.to_owned(),
+                    port,
+                    share: share * weight,
+                }),
             }
         }
     }
-    ports.sort_by(|a, b| b.share.total_cmp(&a.share).then(a.port.cmp(&b.port)).then(a.protocol.cmp(&b.protocol)));
+    ports.sort_by(|a, b| {
+        b.share
+            .total_cmp(&a.share)
+            .then(a.port.cmp(&b.port))
+            .then(a.protocol.cmp(&b.protocol))
+    });
     ports.truncate(LOOK_VALUES);
     ports
 }
 
 fn peak(cells: &[Cell], attack: &Attack, requests: Option<u64>) -> Peak {
-    let strongest = cells.iter().max_by_key(|cell| (cell.packets, std::cmp::Reverse(cell.second)));
+    let strongest = cells
+        .iter()
+        .max_by_key(|cell| (cell.packets, std::cmp::Reverse(cell.second)));
     let bytes = cells.iter().map(|cell| cell.bytes).max().unwrap_or(0);
     let packets = strongest.map_or(0, |cell| cell.packets);
     Peak {
         at_ns: strongest.map_or(attack.start_ns, |cell| u64::from(cell.second) * SECOND),
         packets_per_second: packets as f64,
         bits_per_second: bytes as f64 * 8.0,
-        requests_per_second: requests.map(|requests| packets as f64 * requests as f64 / attack.packets().max(1) as f64),
+        requests_per_second: requests
+            .map(|requests| packets as f64 * requests as f64 / attack.packets().max(1) as f64),
     }
 }
 
@@ -205,15 +259,26 @@ fn timeline(attack: &Attack, cells: &[Cell]) -> Timeline {
     let step = seconds.div_ceil(TIMELINE_STEPS);
     let mut packets = vec![0; seconds.div_ceil(step) as usize];
     for cell in cells {
-        if let Some(slot) = u64::from(cell.second).checked_sub(first).and_then(|s| packets.get_mut((s / step) as usize)) {
+        if let Some(slot) = u64::from(cell.second)
+            .checked_sub(first)
+            .and_then(|s| packets.get_mut((s / step) as usize))
+        {
             *slot += cell.packets;
         }
     }
-    Timeline { start_ns: first * SECOND, step_ns: step * SECOND, packets }
+    Timeline {
+        start_ns: first * SECOND,
+        step_ns: step * SECOND,
+        packets,
+    }
 }
 
 fn share(interval: Interval) -> Share {
-    Share { estimate: interval.estimate, low: interval.low, high: interval.high }
+    Share {
+        estimate: interval.estimate,
+        low: interval.low,
+        high: interval.high,
+    }
 }
 
 fn meaning(trace: &Trace) -> Meaning {
@@ -235,12 +300,24 @@ fn sources(trace: Trace, meaning: Meaning) -> Sources {
         distinct: trace.distinct,
         distinct_exact: trace.distinct_exact,
         forged: share(trace.forged),
-        forged_because: trace.tests.into_iter().map(|t| Test { test: t.test, value: t.value, says: t.says }).collect(),
+        forged_because: trace
+            .tests
+            .into_iter()
+            .map(|t| Test {
+                test: t.test,
+                value: t.value,
+                says: t.says,
+            })
+            .collect(),
         reflected: share(trace.reflected),
         countries: placement
             .countries
             .into_iter()
-            .map(|c| CountryShare { country: c.key, share: share(c.share), distinct: c.distinct })
+            .map(|c| CountryShare {
+                country: c.key,
+                share: share(c.share),
+                distinct: c.distinct,
+            })
             .collect(),
         networks: placement
             .networks
@@ -254,8 +331,16 @@ fn sources(trace: Trace, meaning: Meaning) -> Sources {
                 distinct: c.distinct,
             })
             .collect(),
-        prefixes: placement.prefixes.into_iter().map(|c| (c.key, share(c.share))).collect(),
-        kinds: placement.kinds.into_iter().map(|c| (c.key, share(c.share))).collect(),
+        prefixes: placement
+            .prefixes
+            .into_iter()
+            .map(|c| (c.key, share(c.share)))
+            .collect(),
+        kinds: placement
+            .kinds
+            .into_iter()
+            .map(|c| (c.key, share(c.share)))
+            .collect(),
         meaning,
     }
 }
@@ -275,7 +360,8 @@ fn confidence(attack: &Attack, tally: &Tally, trace: &Trace) -> Confidence {
 }
 
 fn incident_caveats(attack: &Attack, tally: &Tally, trace: &Trace, meaning: Meaning) -> Vec<String> {
-    let mut caveats = vec!["Traffic shows where packets came from at most; it never shows who did it.".to_owned()];
+    let mut caveats =
+        vec!["Traffic shows where packets came from at most; it never shows who did it.".to_owned()];
     match meaning {
         Meaning::Forged => caveats.push(
             "The source addresses are forged: countries and networks below are those of the addresses written on the packets and mean nothing for the sender.".to_owned(),
@@ -300,18 +386,28 @@ fn incident_caveats(attack: &Attack, tally: &Tally, trace: &Trace, meaning: Mean
             detect::conversation::MAX_CONVERSATIONS
         ));
     }
-    if tally.first_ns().is_some_and(|first| attack.start_ns.saturating_sub(first) < SECOND) {
-        caveats.push("The attack is there from the first second of the input: it may have begun earlier.".to_owned());
+    if tally
+        .first_ns()
+        .is_some_and(|first| attack.start_ns.saturating_sub(first) < SECOND)
+    {
+        caveats.push(
+            "The attack is there from the first second of the input: it may have begun earlier.".to_owned(),
+        );
     }
     if attack.ongoing {
-        caveats.push("The attack is still running when the input ends: its end, total and duration are lower bounds.".to_owned());
+        caveats.push(
+            "The attack is still running when the input ends: its end, total and duration are lower bounds."
+                .to_owned(),
+        );
     }
     if attack.longest_pause_s >= 60 {
-        caveats.push(format!("It paused for up to {} seconds; the waves are reported as one incident.", attack.longest_pause_s));
+        caveats.push(format!(
+            "It paused for up to {} seconds; the waves are reported as one incident.",
+            attack.longest_pause_s
+        ));
     }
     if attack.end_ns - attack.start_ns < SECOND {
         caveats.push("It was seen for less than a second: packets per second are those of the seen part, not extrapolated.".to_owned());
     }
     caveats
 }
-

@@ -62,9 +62,17 @@ pub fn examine(part: &Part, attack: &Attack, atlas: &Atlas) -> Forgery {
     let senders = &part.senders;
     let mut tests = vec![handshake(senders, part), ttl(senders), ttl_of_one(senders)];
     let (space, floor) = space(senders, attack.target.base, atlas);
-    tests.extend([space, spread(senders), repeats(senders, part, attack.level), density(senders)]);
+    tests.extend([
+        space,
+        spread(senders),
+        repeats(senders, part, attack.level),
+        density(senders),
+    ]);
     tests.retain(|test| !test.says.is_empty());
-    let odds: f64 = tests.iter().map(|test| test.ratio.clamp(1.0 / RATIO_MAX, RATIO_MAX)).product();
+    let odds: f64 = tests
+        .iter()
+        .map(|test| test.ratio.clamp(1.0 / RATIO_MAX, RATIO_MAX))
+        .product();
     let reflection = part.vector.is_reflection();
     if reflection && odds < RATIO_MAX {
         let real = Test {
@@ -79,15 +87,27 @@ pub fn examine(part: &Part, attack: &Attack, atlas: &Atlas) -> Forgery {
         tests.insert(0, real);
         // The answers cannot reach the target from an address that is not theirs; what else was swept in is at most a few per cent.
         return Forgery {
-            forged: Interval { estimate: 0.0, low: 0.0, high: 0.05 },
-            reflected: Interval { estimate: 1.0, low: 0.95, high: 1.0 },
+            forged: Interval {
+                estimate: 0.0,
+                low: 0.0,
+                high: 0.05,
+            },
+            reflected: Interval {
+                estimate: 1.0,
+                low: 0.95,
+                high: 1.0,
+            },
             tests,
         };
     }
     let packets: u64 = senders.iter().map(|s| s.packets).sum();
     let proven: u64 = senders.iter().filter(|s| s.completed).map(|s| s.packets).sum();
     let open = 1.0 - proven as f64 / packets.max(1) as f64;
-    Forgery { forged: verdict(odds, open, floor), reflected: Interval::ZERO, tests }
+    Forgery {
+        forged: verdict(odds, open, floor),
+        reflected: Interval::ZERO,
+        tests,
+    }
 }
 
 /// The share of forged sources from the odds, the share that is not proven real, and the floor that reserved space gives.
@@ -96,18 +116,39 @@ fn verdict(odds: f64, open: f64, floor: Interval) -> Interval {
     let estimate = (probability * open).max(floor.estimate.min(open));
     // The whole population is forged, or it is not: the interval is that of this mixture. Inside "forged" a tenth may be
     // somebody else's ordinary failures; inside "not forged" a twentieth may still be.
-    let low = if probability > 0.975 { 0.9 * open } else { floor.low.min(open) };
-    let high = if probability < 0.025 { (0.05 * open).max(floor.high.min(open)) } else { open };
-    Interval { estimate, low: low.min(estimate), high: high.max(estimate) }
+    let low = if probability > 0.975 {
+        0.9 * open
+    } else {
+        floor.low.min(open)
+    };
+    let high = if probability < 0.025 {
+        (0.05 * open).max(floor.high.min(open))
+    } else {
+        open
+    };
+    Interval {
+        estimate,
+        low: low.min(estimate),
+        high: high.max(estimate),
+    }
 }
 
 fn silent(test: &'static str) -> Test {
-    Test { test, value: None, says: String::new(), ratio: 1.0 }
+    Test {
+        test,
+        value: None,
+        says: String::new(),
+        ratio: 1.0,
+    }
 }
 
 /// A network for the purpose of independence: a /16 of IPv4, a /32 of IPv6.
 fn network(address: Ipv6Addr) -> u128 {
-    let len = if address.to_ipv4_mapped().is_some() { 96 + 16 } else { 32 };
+    let len = if address.to_ipv4_mapped().is_some() {
+        96 + 16
+    } else {
+        32
+    };
     address.to_bits() >> (128 - len)
 }
 
@@ -134,7 +175,10 @@ fn handshake(senders: &[Sender], part: &Part) -> Test {
         return Test {
             test: "handshake",
             value: Some(denied as f64 / n),
-            says: format!("{denied} of {} sources answered the target's SYN-ACK with RST: they had not sent the SYN", senders.len()),
+            says: format!(
+                "{denied} of {} sources answered the target's SYN-ACK with RST: they had not sent the SYN",
+                senders.len()
+            ),
             ratio: 30.0,
         };
     }
@@ -157,9 +201,18 @@ fn ttl(senders: &[Sender]) -> Test {
         *counts.entry(sender.ttl_first).or_default() += 1;
     }
     let n = with_ttl.len() as f64;
-    let entropy = counts.values().map(|&c| c as f64 / n).map(|p| -p * p.log2()).sum::<f64>().max(0.0);
-    let implausible =
-        counts.iter().filter(|(ttl, _)| matches!(ttl, 65..=87 | 129..=214)).map(|(_, c)| *c).sum::<u64>() as f64 / n;
+    let entropy = counts
+        .values()
+        .map(|&c| c as f64 / n)
+        .map(|p| -p * p.log2())
+        .sum::<f64>()
+        .max(0.0);
+    let implausible = counts
+        .iter()
+        .filter(|(ttl, _)| matches!(ttl, 65..=87 | 129..=214))
+        .map(|(_, c)| *c)
+        .sum::<u64>() as f64
+        / n;
     if implausible >= 0.15 && with_ttl.len() >= 30 {
         let share = (implausible / IMPLAUSIBLE_OF_RANDOM).min(1.0);
         return Test {
@@ -202,18 +255,32 @@ fn ttl(senders: &[Sender]) -> Test {
             share * 100.0
         )
     } else {
-        format!("{} different TTLs over {networks} networks, as real hosts have ({entropy:.1} bits)", counts.len())
+        format!(
+            "{} different TTLs over {networks} networks, as real hosts have ({entropy:.1} bits)",
+            counts.len()
+        )
     };
-    Test { test: "ttl", value: Some(entropy), says, ratio }
+    Test {
+        test: "ttl",
+        value: Some(entropy),
+        says,
+        ratio,
+    }
 }
 
 /// One address is at one distance.
 fn ttl_of_one(senders: &[Sender]) -> Test {
-    let repeated: Vec<_> = senders.iter().filter(|s| s.packets >= 3 && s.ttl_max > 0).collect();
+    let repeated: Vec<_> = senders
+        .iter()
+        .filter(|s| s.packets >= 3 && s.ttl_max > 0)
+        .collect();
     if repeated.len() < 10 {
         return silent("ttl-of-one");
     }
-    let wild = repeated.iter().filter(|s| s.ttl_max - s.ttl_min.min(s.ttl_max) >= 8).count();
+    let wild = repeated
+        .iter()
+        .filter(|s| s.ttl_max - s.ttl_min.min(s.ttl_max) >= 8)
+        .count();
     let share = wild as f64 / repeated.len() as f64;
     if share < 0.3 {
         return silent("ttl-of-one");
@@ -221,7 +288,10 @@ fn ttl_of_one(senders: &[Sender]) -> Test {
     Test {
         test: "ttl-of-one",
         value: Some(share),
-        says: format!("{wild} of {} addresses that were seen repeatedly show TTLs far apart", repeated.len()),
+        says: format!(
+            "{wild} of {} addresses that were seen repeatedly show TTLs far apart",
+            repeated.len()
+        ),
         ratio: if share >= 0.5 { 100.0 } else { 10.0 },
     }
 }
@@ -242,11 +312,19 @@ fn space(senders: &[Sender], target: Ipv6Addr, atlas: &Atlas) -> (Test, Interval
         .zip(&addresses)
         .filter(|(id, address)| {
             let place = atlas.place(**id);
-            if local && place.kind == Kind::Reserved { !is_private(**address) } else { !place.routed }
+            if local && place.kind == Kind::Reserved {
+                !is_private(**address)
+            } else {
+                !place.routed
+            }
         })
         .count();
     let ipv6 = addresses.iter().filter(|a| a.to_ipv4_mapped().is_none()).count() * 2 > n;
-    let of_draw = if ipv6 { 1.0 } else { atlas.ipv4_unusable_share().clamp(0.01, 1.0) };
+    let of_draw = if ipv6 {
+        1.0
+    } else {
+        atlas.ipv4_unusable_share().clamp(0.01, 1.0)
+    };
     let share = unusable as f64 / n as f64;
     let beta = Beta::new(unusable as f64 + 0.5, (n - unusable) as f64 + 0.5);
     let quantile = |p: f64| beta.as_ref().map_or(0.0, |b| b.inverse_cdf(p) / of_draw).min(1.0);
@@ -256,10 +334,16 @@ fn space(senders: &[Sender], target: Ipv6Addr, atlas: &Atlas) -> (Test, Interval
     let floor = Interval {
         estimate,
         low: (quantile(0.025) - noise / of_draw).max(0.0).min(estimate),
-        high: if unusable == 0 { estimate } else { quantile(0.975).max(estimate) },
+        high: if unusable == 0 {
+            estimate
+        } else {
+            quantile(0.975).max(estimate)
+        },
     };
     let says = if unusable == 0 {
-        format!("none of {n} sources is in reserved or unannounced space: that shows nothing, for tools avoid it")
+        format!(
+            "none of {n} sources is in reserved or unannounced space: that shows nothing, for tools avoid it"
+        )
     } else {
         format!(
             "{unusable} of {n} sources ({:.1} %) are in reserved or unannounced space; a uniform draw would hit {:.1} %",
@@ -274,20 +358,37 @@ fn space(senders: &[Sender], target: Ipv6Addr, atlas: &Atlas) -> (Test, Interval
     } else {
         1.0
     };
-    (Test { test: "space", value: Some(share), says, ratio }, floor)
+    (
+        Test {
+            test: "space",
+            value: Some(share),
+            says,
+            ratio,
+        },
+        floor,
+    )
 }
 
 /// Private, loopback, link-local or unique local: ordinary sources inside a local network.
 fn is_private(address: Ipv6Addr) -> bool {
     match address.to_ipv4_mapped() {
-        Some(v4) => v4.is_private() || v4.is_loopback() || v4.is_link_local() || (v4.octets()[0] == 100 && v4.octets()[1] & 0xc0 == 64),
+        Some(v4) => {
+            v4.is_private()
+                || v4.is_loopback()
+                || v4.is_link_local()
+                || (v4.octets()[0] == 100 && v4.octets()[1] & 0xc0 == 64)
+        }
         None => true,
     }
 }
 
 /// A uniform draw hits nearly as many /16 networks as there are draws; real hosts crowd in the networks that have customers.
 fn spread(senders: &[Sender]) -> Test {
-    let ipv4: Vec<Ipv6Addr> = senders.iter().map(|s| s.address).filter(|a| a.to_ipv4_mapped().is_some()).collect();
+    let ipv4: Vec<Ipv6Addr> = senders
+        .iter()
+        .map(|s| s.address)
+        .filter(|a| a.to_ipv4_mapped().is_some())
+        .collect();
     let n = ipv4.len() as f64;
     if n < 300.0 {
         return silent("spread");
@@ -308,7 +409,12 @@ fn spread(senders: &[Sender]) -> Test {
         networks,
         value * 100.0
     );
-    Test { test: "spread", value: Some(value), says, ratio }
+    Test {
+        test: "spread",
+        value: Some(value),
+        says,
+        ratio,
+    }
 }
 
 /// A sender has one address and uses it for all its packets; a forger has a new one for each.
@@ -328,7 +434,10 @@ fn repeats(senders: &[Sender], part: &Part, level: u32) -> Test {
         () => 1.0,
     };
     // Equal pairs among packets tell the size of the pool, if each packet draws from it anew (birthday estimate).
-    let pairs: f64 = senders.iter().map(|s| s.packets as f64 * (s.packets as f64 - 1.0) / 2.0).sum();
+    let pairs: f64 = senders
+        .iter()
+        .map(|s| s.packets as f64 * (s.packets as f64 - 1.0) / 2.0)
+        .sum();
     let says = if per_source <= 1.3 && n >= 200 && !part.vector.is_reflection() {
         let pool = packets as f64 * (packets as f64 - 1.0) / 2.0 / pairs;
         let drawn = if pairs > 0.0 && level == 0 {
@@ -340,7 +449,12 @@ fn repeats(senders: &[Sender], part: &Part, level: u32) -> Test {
     } else {
         format!("{per_source:.1} packets from each source")
     };
-    Test { test: "repeats", value: Some(per_source), says, ratio }
+    Test {
+        test: "repeats",
+        value: Some(per_source),
+        says,
+        ratio,
+    }
 }
 
 /// Two significant digits: a pool size is no more certain than that.
@@ -362,7 +476,10 @@ fn density(senders: &[Sender]) -> Test {
     Test {
         test: "density",
         value: Some(full as f64 / senders.len() as f64),
-        says: format!("{full} of {} sources fill whole blocks of 256 addresses, which real networks do not", senders.len()),
+        says: format!(
+            "{full} of {} sources fill whole blocks of 256 addresses, which real networks do not",
+            senders.len()
+        ),
         ratio: 100.0,
     }
 }
@@ -390,10 +507,16 @@ mod tests {
     fn one_ttl_from_many_networks_is_forged_and_many_are_not() {
         let same: Vec<_> = (1..200u32).map(|i| sender(i << 16, 242, 1)).collect();
         assert!(ttl(&same).ratio >= 100.0);
-        let many: Vec<_> = (1..200u32).map(|i| sender(i << 16, 40 + (i * 7 % 20) as u8, 1)).collect();
+        let many: Vec<_> = (1..200u32)
+            .map(|i| sender(i << 16, 40 + (i * 7 % 20) as u8, 1))
+            .collect();
         assert!(ttl(&many).ratio <= 0.01);
         let one_network: Vec<_> = (1..200u32).map(|i| sender(0x0a00_0000 | i, 64, 1)).collect();
-        assert_eq!(ttl(&one_network).ratio, 1.0, "hosts of one network are at one distance");
+        assert_eq!(
+            ttl(&one_network).ratio,
+            1.0,
+            "hosts of one network are at one distance"
+        );
     }
 
     #[test]
@@ -406,8 +529,19 @@ mod tests {
     fn a_verdict_is_ordered_and_within_bounds() {
         for odds in [0.0, 1e-6, 0.1, 1.0, 10.0, 1e9] {
             for open in [0.0, 0.3, 1.0] {
-                let v = verdict(odds, open, Interval { estimate: 0.1, low: 0.05, high: 0.2 });
-                assert!(0.0 <= v.low && v.low <= v.estimate && v.estimate <= v.high && v.high <= 1.0, "{odds} {open} {v:?}");
+                let v = verdict(
+                    odds,
+                    open,
+                    Interval {
+                        estimate: 0.1,
+                        low: 0.05,
+                        high: 0.2,
+                    },
+                );
+                assert!(
+                    0.0 <= v.low && v.low <= v.estimate && v.estimate <= v.high && v.high <= 1.0,
+                    "{odds} {open} {v:?}"
+                );
                 assert!(v.high <= open + 1e-9);
             }
         }

@@ -38,7 +38,11 @@ pub struct Interval {
 
 impl Interval {
     /// Certainly nothing.
-    pub const ZERO: Interval = Interval { estimate: 0.0, low: 0.0, high: 0.0 };
+    pub const ZERO: Interval = Interval {
+        estimate: 0.0,
+        low: 0.0,
+        high: 0.0,
+    };
 
     /// Sum, as if the errors were fully dependent (so never too narrow).
     pub fn plus(self, other: Interval) -> Interval {
@@ -51,13 +55,21 @@ impl Interval {
 
     /// Scaled.
     pub fn times(self, factor: f64) -> Interval {
-        Interval { estimate: self.estimate * factor, low: self.low * factor, high: self.high * factor }
+        Interval {
+            estimate: self.estimate * factor,
+            low: self.low * factor,
+            high: self.high * factor,
+        }
     }
 
     /// Forced into 0 to 1 and into order.
     pub fn clamped(self) -> Interval {
         let estimate = self.estimate.clamp(0.0, 1.0);
-        Interval { estimate, low: self.low.clamp(0.0, estimate), high: self.high.clamp(estimate, 1.0) }
+        Interval {
+            estimate,
+            low: self.low.clamp(0.0, estimate),
+            high: self.high.clamp(estimate, 1.0),
+        }
     }
 }
 
@@ -140,7 +152,11 @@ pub fn place(senders: &[Sender], atlas: &Atlas) -> Placement {
             let unit = if by_network {
                 u128::from(atlas.place(*id).asn)
             } else {
-                let bits = if sender.address.to_ipv4_mapped().is_some() { 8 } else { 80 };
+                let bits = if sender.address.to_ipv4_mapped().is_some() {
+                    8
+                } else {
+                    80
+                };
                 sender.address.to_bits() >> bits
             };
             (unit, *id, sender.packets)
@@ -151,8 +167,15 @@ pub fn place(senders: &[Sender], atlas: &Atlas) -> Placement {
     let mut units = 0;
     for of_unit in keyed.chunk_by(|a, b| a.0 == b.0) {
         for run in of_unit.chunk_by(|a, b| a.1 == b.1) {
-            let weight = Weight { packets: run.iter().map(|r| r.2).sum(), sources: run.len() as u64 };
-            cells.push(Cell { unit: units, place: run[0].1, weight });
+            let weight = Weight {
+                packets: run.iter().map(|r| r.2).sum(),
+                sources: run.len() as u64,
+            };
+            cells.push(Cell {
+                unit: units,
+                place: run[0].1,
+                weight,
+            });
         }
         units += 1;
     }
@@ -163,7 +186,11 @@ pub fn place(senders: &[Sender], atlas: &Atlas) -> Placement {
     let total: f64 = senders.iter().map(|s| s.packets as f64).sum();
     let squares: f64 = senders.iter().map(|s| (s.packets as f64).powi(2)).sum();
     let effective = total * total / squares.max(1.0);
-    let draws = Draws { units, cells: &cells, effective };
+    let draws = Draws {
+        units,
+        cells: &cells,
+        effective,
+    };
 
     let countries = draws.shares(|place| atlas.place(place).country, usize::MAX, Some(atlas));
     let kinds = draws.shares(|place| atlas.place(place).kind, usize::MAX, None);
@@ -183,7 +210,13 @@ pub fn place(senders: &[Sender], atlas: &Atlas) -> Placement {
             distinct: counted.distinct,
         })
         .collect();
-    Placement { countries, networks, prefixes, kinds, networks_total: asns.len() as u64 }
+    Placement {
+        countries,
+        networks,
+        prefixes,
+        kinds,
+        networks_total: asns.len() as u64,
+    }
 }
 
 /// Numbers the units anew so that there are at most [`UNITS_MAX`]; returns how many there are.
@@ -200,8 +233,11 @@ fn group_units(cells: &mut [Cell], units: usize) -> usize {
     let alone = UNITS_MAX / 2;
     let mut number = vec![0u32; units];
     for (rank, &unit) in order.iter().enumerate() {
-        number[unit as usize] =
-            if rank < alone { rank } else { alone + detect::conversation::mix(u64::from(unit)) as usize % alone } as u32;
+        number[unit as usize] = if rank < alone {
+            rank
+        } else {
+            alone + detect::conversation::mix(u64::from(unit)) as usize % alone
+        } as u32;
     }
     for cell in cells {
         cell.unit = number[cell.unit as usize];
@@ -219,7 +255,9 @@ fn describe(asn: u32, cells: &[(u32, &Cell)], atlas: &Atlas) -> Network {
             heaviest = Some((*cell, cell.weight.packets));
         }
     }
-    let country = by_country.iter().max_by_key(|(country, n)| (**n, std::cmp::Reverse(**country)));
+    let country = by_country
+        .iter()
+        .max_by_key(|(country, n)| (**n, std::cmp::Reverse(**country)));
     let place = heaviest.map(|(cell, _)| atlas.place(cell.place));
     Network {
         asn,
@@ -238,7 +276,12 @@ struct Draws<'a> {
 impl Draws<'_> {
     /// Shares of the packets by a key of the place. Keys beyond the `listed` largest share one slot and are left out.
     /// With an atlas, the error of country labels is part of the interval.
-    fn shares<K: Ord + Copy>(&self, key: impl Fn(PlaceId) -> K, listed: usize, labels: Option<&Atlas>) -> Vec<Counted<K>> {
+    fn shares<K: Ord + Copy>(
+        &self,
+        key: impl Fn(PlaceId) -> K,
+        listed: usize,
+        labels: Option<&Atlas>,
+    ) -> Vec<Counted<K>> {
         let mut totals: BTreeMap<K, Weight> = BTreeMap::new();
         for cell in self.cells {
             let total = totals.entry(key(cell.place)).or_default();
@@ -249,14 +292,25 @@ impl Draws<'_> {
         let mut order: Vec<(K, Weight)> = totals.into_iter().collect();
         order.sort_by(|a, b| b.1.packets.cmp(&a.1.packets).then(a.0.cmp(&b.0)));
         let shown = order.len().min(listed);
-        let slot_of: BTreeMap<K, u32> = order.iter().take(shown).enumerate().map(|(i, (k, _))| (*k, i as u32)).collect();
+        let slot_of: BTreeMap<K, u32> = order
+            .iter()
+            .take(shown)
+            .enumerate()
+            .map(|(i, (k, _))| (*k, i as u32))
+            .collect();
         let slots = shown + 1; // the last one is "all others"
 
         // What each unit gives to each slot, units side by side: one entry for each pair.
         let mut given: Vec<(u32, u32, u64)> = self
             .cells
             .iter()
-            .map(|cell| (cell.unit, slot_of.get(&key(cell.place)).copied().unwrap_or(shown as u32), cell.weight.packets))
+            .map(|cell| {
+                (
+                    cell.unit,
+                    slot_of.get(&key(cell.place)).copied().unwrap_or(shown as u32),
+                    cell.weight.packets,
+                )
+            })
             .collect();
         given.sort_unstable();
         given.dedup_by(|later, earlier| {
@@ -295,7 +349,11 @@ impl Draws<'_> {
             .take(shown)
             .zip(drawn)
             .map(|((key, weight), mut values)| {
-                let estimate = if all > 0.0 { weight.packets as f64 / all } else { 0.0 };
+                let estimate = if all > 0.0 {
+                    weight.packets as f64 / all
+                } else {
+                    0.0
+                };
                 values.sort_unstable_by(f64::total_cmp);
                 let quantile = |q: f64| {
                     let at = ((values.len() as f64 - 1.0) * q).round();
@@ -306,7 +364,11 @@ impl Draws<'_> {
                     low: quantile(0.025).min(estimate),
                     high: quantile(0.975).max(estimate),
                 };
-                Counted { key, share: share.clamped(), distinct: weight.sources }
+                Counted {
+                    key,
+                    share: share.clamped(),
+                    distinct: weight.sources,
+                }
             })
             .collect()
     }
@@ -322,7 +384,9 @@ impl Draws<'_> {
     ) -> Vec<Option<(f64, f64)>> {
         let mut wrong = vec![(0.0, 0.0); slots];
         for cell in self.cells {
-            let Some(&slot) = slot_of.get(&key(cell.place)) else { continue };
+            let Some(&slot) = slot_of.get(&key(cell.place)) else {
+                continue;
+            };
             let place = atlas.place(cell.place);
             let error = match place.kind {
                 Kind::Reserved => 0.0,
@@ -364,7 +428,13 @@ fn poisson_one(random: &mut Pcg64Mcg) -> f64 {
 fn dirichlet(sums: &[f64], scale: f64, random: &mut Pcg64Mcg) -> Vec<f64> {
     let mut p: Vec<f64> = sums
         .iter()
-        .map(|&sum| if sum > 0.0 { Gamma::new(sum * scale, 1.0).map_or(0.0, |g| g.sample(random)) } else { 0.0 })
+        .map(|&sum| {
+            if sum > 0.0 {
+                Gamma::new(sum * scale, 1.0).map_or(0.0, |g| g.sample(random))
+            } else {
+                0.0
+            }
+        })
         .collect();
     let total: f64 = p.iter().sum();
     if total > 0.0 {
@@ -405,14 +475,21 @@ mod tests {
         let draws: Vec<f64> = (0..n).map(|_| poisson_one(&mut random)).collect();
         let mean = draws.iter().sum::<f64>() / f64::from(n);
         let variance = draws.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / f64::from(n);
-        assert!((mean - 1.0).abs() < 0.01 && (variance - 1.0).abs() < 0.02, "{mean} {variance}");
+        assert!(
+            (mean - 1.0).abs() < 0.01 && (variance - 1.0).abs() < 0.02,
+            "{mean} {variance}"
+        );
     }
 
     #[test]
     fn confusion_keeps_the_whole() {
         let mut random = Pcg64Mcg::new(9);
         let mut p = vec![0.5, 0.3, 0.2];
-        confuse(&mut p, &[Some((98.0, 2.0)), Some((85.0, 15.0)), None], &mut random);
+        confuse(
+            &mut p,
+            &[Some((98.0, 2.0)), Some((85.0, 15.0)), None],
+            &mut random,
+        );
         assert!((p.iter().sum::<f64>() - 1.0).abs() < 1e-9);
         assert!(p.iter().all(|x| (0.0..=1.0).contains(x)));
     }

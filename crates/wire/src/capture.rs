@@ -33,12 +33,20 @@ enum Order {
 impl Order {
     fn u16(self, bytes: &[u8], at: usize) -> u16 {
         let raw = [bytes[at], bytes[at + 1]];
-        if self == Order::Little { u16::from_le_bytes(raw) } else { u16::from_be_bytes(raw) }
+        if self == Order::Little {
+            u16::from_le_bytes(raw)
+        } else {
+            u16::from_be_bytes(raw)
+        }
     }
 
     fn u32(self, bytes: &[u8], at: usize) -> u32 {
         let raw = [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]];
-        if self == Order::Little { u32::from_le_bytes(raw) } else { u32::from_be_bytes(raw) }
+        if self == Order::Little {
+            u32::from_le_bytes(raw)
+        } else {
+            u32::from_be_bytes(raw)
+        }
     }
 }
 
@@ -57,9 +65,16 @@ enum State {
     /// Nothing read yet.
     Start,
     /// Inside a pcap file.
-    Pcap { order: Order, nanoseconds: bool, link_type: u16 },
+    Pcap {
+        order: Order,
+        nanoseconds: bool,
+        link_type: u16,
+    },
     /// Inside a pcapng file.
-    PcapNg { order: Order, interfaces: Vec<Interface> },
+    PcapNg {
+        order: Order,
+        interfaces: Vec<Interface>,
+    },
 }
 
 /// Decodes a capture file that is fed to it piece by piece.
@@ -135,7 +150,14 @@ impl Capture {
             return;
         }
         let mut rest = rest;
-        if let (Some(since), State::Pcap { order, nanoseconds, .. }, 0) = (self.lost_since, &self.state, self.skip) {
+        if let (
+            Some(since),
+            State::Pcap {
+                order, nanoseconds, ..
+            },
+            0,
+        ) = (self.lost_since, &self.state, self.skip)
+        {
             // What waited for its successor has none: the last record may end exactly where the file does.
             let (order, nanoseconds) = (*order, *nanoseconds);
             if let Some(at) = (0..rest.len()).find(|&at| {
@@ -162,18 +184,36 @@ impl Capture {
         }
         // The last record's header is there and its packet is cut: what there is of it is used like a short snap length.
         match &self.state {
-            State::Pcap { order, nanoseconds, link_type } if rest.len() > PCAP_RECORD => {
+            State::Pcap {
+                order,
+                nanoseconds,
+                link_type,
+            } if rest.len() > PCAP_RECORD => {
                 let (order, nanoseconds, link_type) = (*order, *nanoseconds, *link_type);
                 let original = order.u32(rest, 12);
                 let time = self.pcap_time(order, nanoseconds, rest, batch);
-                packet::decode(link_type, &rest[PCAP_RECORD..], original, time, self.offset, batch);
+                packet::decode(
+                    link_type,
+                    &rest[PCAP_RECORD..],
+                    original,
+                    time,
+                    self.offset,
+                    batch,
+                );
             }
             State::PcapNg { order, interfaces } if rest.len() > 28 && order.u32(rest, 0) == 6 => {
                 if let Some(interface) = interfaces.get(order.u32(rest, 8) as usize).copied() {
                     let ticks = u64::from(order.u32(rest, 12)) << 32 | u64::from(order.u32(rest, 16));
                     let original = order.u32(rest, 24);
                     let time = interface.time(ticks).unwrap_or(self.last_ns);
-                    packet::decode(interface.link_type, &rest[28..], original, time, self.offset, batch);
+                    packet::decode(
+                        interface.link_type,
+                        &rest[28..],
+                        original,
+                        time,
+                        self.offset,
+                        batch,
+                    );
                 }
             }
             _ => {}
@@ -184,10 +224,17 @@ impl Capture {
         match self.state {
             State::Start if self.kind == Kind::Pcap => self.pcap_header(input, batch),
             State::Start => {
-                self.state = State::PcapNg { order: Order::Little, interfaces: Vec::new() };
+                self.state = State::PcapNg {
+                    order: Order::Little,
+                    interfaces: Vec::new(),
+                };
                 self.block(input, batch)
             }
-            State::Pcap { order, nanoseconds, link_type } => self.pcap_record(input, order, nanoseconds, link_type, batch),
+            State::Pcap {
+                order,
+                nanoseconds,
+                link_type,
+            } => self.pcap_record(input, order, nanoseconds, link_type, batch),
             State::PcapNg { .. } => self.block(input, batch),
         }
     }
@@ -207,7 +254,11 @@ impl Capture {
         if !packet::knows(link_type) {
             batch.faults.note(Reason::LinkType, 20);
         }
-        self.state = State::Pcap { order, nanoseconds, link_type };
+        self.state = State::Pcap {
+            order,
+            nanoseconds,
+            link_type,
+        };
         Step::Took(PCAP_HEADER)
     }
 
@@ -222,7 +273,14 @@ impl Capture {
         seconds * NANOS + fraction_ns
     }
 
-    fn pcap_record(&mut self, input: &[u8], order: Order, nanoseconds: bool, link_type: u16, batch: &mut Batch) -> Step {
+    fn pcap_record(
+        &mut self,
+        input: &[u8],
+        order: Order,
+        nanoseconds: bool,
+        link_type: u16,
+        batch: &mut Batch,
+    ) -> Step {
         if input.len() < PCAP_RECORD {
             return Step::More;
         }
@@ -242,7 +300,14 @@ impl Capture {
         }
         let time = self.pcap_time(order, nanoseconds, input, batch);
         self.last_ns = time;
-        packet::decode(link_type, &input[PCAP_RECORD..end], original, time, self.offset, batch);
+        packet::decode(
+            link_type,
+            &input[PCAP_RECORD..end],
+            original,
+            time,
+            self.offset,
+            batch,
+        );
         Step::Took(end)
     }
 
@@ -261,7 +326,14 @@ impl Capture {
 
     /// Looks for a record header that is plausible and followed by another one. It waits until it has seen both, so that the pieces
     /// in which a file comes do not matter.
-    fn search(&mut self, input: &[u8], order: Order, nanoseconds: bool, since: u64, batch: &mut Batch) -> Step {
+    fn search(
+        &mut self,
+        input: &[u8],
+        order: Order,
+        nanoseconds: bool,
+        since: u64,
+        batch: &mut Batch,
+    ) -> Step {
         for at in 0..input.len() {
             let next = match self.plausible(input, at, order, nanoseconds) {
                 None => return self.passed_over(at, since),
@@ -299,7 +371,9 @@ impl Capture {
         if input.len() < 12 {
             return Step::More;
         }
-        let State::PcapNg { order, interfaces } = &mut self.state else { return Step::More };
+        let State::PcapNg { order, interfaces } = &mut self.state else {
+            return Step::More;
+        };
         if input[..4] == SECTION {
             *order = match [input[8], input[9], input[10], input[11]] {
                 [0x4d, 0x3c, 0x2b, 0x1a] => Order::Little,
@@ -358,7 +432,9 @@ impl Capture {
 
     /// Enhanced (6), simple (3) and obsolete (2) packet blocks. False where the block is malformed.
     fn packet_block(&mut self, order: Order, kind: u32, body: &[u8], batch: &mut Batch) -> bool {
-        let State::PcapNg { interfaces, .. } = &self.state else { return false };
+        let State::PcapNg { interfaces, .. } = &self.state else {
+            return false;
+        };
         let header = if kind == 3 { 4 } else { 20 };
         if body.len() < header {
             return false;
@@ -368,12 +444,22 @@ impl Capture {
             2 => usize::from(order.u16(body, 0)),
             _ => 0,
         };
-        let Some(interface) = interfaces.get(number).copied() else { return false };
+        let Some(interface) = interfaces.get(number).copied() else {
+            return false;
+        };
         let (captured, original, time) = if kind == 3 {
             let original = order.u32(body, 0);
-            let limit = if interface.snap_len == 0 { u32::MAX } else { interface.snap_len };
+            let limit = if interface.snap_len == 0 {
+                u32::MAX
+            } else {
+                interface.snap_len
+            };
             // Simple packets have no time: the last one seen stands in for it.
-            (original.min(limit).min((body.len() - 4) as u32), original, self.last_ns)
+            (
+                original.min(limit).min((body.len() - 4) as u32),
+                original,
+                self.last_ns,
+            )
         } else {
             let ticks = u64::from(order.u32(body, 4)) << 32 | u64::from(order.u32(body, 8));
             let Some(time) = interface.time(ticks) else {
@@ -382,7 +468,9 @@ impl Capture {
             };
             (order.u32(body, 12), order.u32(body, 16), time)
         };
-        let Some(data) = body.get(header..header + captured as usize) else { return false };
+        let Some(data) = body.get(header..header + captured as usize) else {
+            return false;
+        };
         if kind != 3 {
             self.last_ns = time;
         }
@@ -393,7 +481,9 @@ impl Capture {
     /// Looks for the next section header: its mark, and its byte-order magic eight bytes on.
     fn next_section(&mut self, input: &[u8], since: u64, batch: &mut Batch) -> Step {
         for at in 0..input.len() {
-            let Some(head) = input.get(at..at + 12) else { return self.passed_over(at, since) };
+            let Some(head) = input.get(at..at + 12) else {
+                return self.passed_over(at, since);
+            };
             let magic = matches!(head[8..], [0x4d, 0x3c, 0x2b, 0x1a] | [0x1a, 0x2b, 0x3c, 0x4d]);
             if head[..4] == SECTION && magic {
                 batch.faults.note(Reason::Resynchronised, since);
@@ -420,14 +510,19 @@ impl Interface {
         let mut at = 8;
         while at + 4 <= body.len() {
             let (code, length) = (order.u16(body, at), usize::from(order.u16(body, at + 2)));
-            let Some(value) = body.get(at + 4..at + 4 + length) else { break };
+            let Some(value) = body.get(at + 4..at + 4 + length) else {
+                break;
+            };
             match (code, value) {
                 (0, _) => break,
                 // if_tsresol: a power of two where the top bit is set, else a power of ten.
                 (9, [resolution, ..]) => {
                     let exponent = u32::from(resolution & 0x7f);
-                    interface.units =
-                        if resolution & 0x80 != 0 { 1u128.checked_shl(exponent)? } else { 10u128.checked_pow(exponent)? };
+                    interface.units = if resolution & 0x80 != 0 {
+                        1u128.checked_shl(exponent)?
+                    } else {
+                        10u128.checked_pow(exponent)?
+                    };
                 }
                 (14, value) if value.len() >= 8 => {
                     let (a, b) = (order.u32(value, 0), order.u32(value, 4));

@@ -101,7 +101,10 @@ pub struct Faults {
 
 impl Default for Faults {
     fn default() -> Self {
-        Faults { counts: [0; Reason::ALL.len()], firsts: [u64::MAX; Reason::ALL.len()] }
+        Faults {
+            counts: [0; Reason::ALL.len()],
+            firsts: [u64::MAX; Reason::ALL.len()],
+        }
     }
 }
 
@@ -156,7 +159,10 @@ mod tests {
         b.note(Reason::IpHeader, 40);
         b.note(Reason::NotIp, 7);
         a.merge(&b);
-        let got: Vec<_> = a.iter().map(|f| (f.reason.name(), f.count, f.first_offset)).collect();
+        let got: Vec<_> = a
+            .iter()
+            .map(|f| (f.reason.name(), f.count, f.first_offset))
+            .collect();
         assert_eq!(got, [("not-ip", 1, 7), ("ip-header", 2, 40)]);
     }
 

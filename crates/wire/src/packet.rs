@@ -71,7 +71,13 @@ fn be32(bytes: &[u8], at: usize) -> Option<u32> {
 /// `data` are the captured bytes, `original` the length on the wire, `offset` where the record lies in the input.
 #[inline]
 pub fn decode(link_type: u16, data: &[u8], original: u32, time_ns: u64, offset: u64, batch: &mut Batch) {
-    let mut flow = Flow { first_ns: time_ns, last_ns: time_ns, packets: 1, has: Flow::IS_PACKET, ..Flow::EMPTY };
+    let mut flow = Flow {
+        first_ns: time_ns,
+        last_ns: time_ns,
+        packets: 1,
+        has: Flow::IS_PACKET,
+        ..Flow::EMPTY
+    };
     let result = match unwrap_link(link_type, data, &mut flow) {
         Ok(start) => {
             let wire_length = original.saturating_sub(start as u32);
@@ -102,7 +108,11 @@ fn unwrap_link(link_type: u16, data: &[u8], flow: &mut Flow) -> Result<usize, Re
             let family = data.first_chunk::<4>().ok_or(Reason::LinkTruncated)?;
             // The family is in the byte order of the machine that captured; IPv6 has a different number on each BSD.
             let family = u32::from_le_bytes(*family).min(u32::from_be_bytes(*family));
-            if matches!(family, 2 | 10 | 23 | 24 | 28 | 30) { Ok(4) } else { Err(Reason::NotIp) }
+            if matches!(family, 2 | 10 | 23 | 24 | 28 | 30) {
+                Ok(4)
+            } else {
+                Err(Reason::NotIp)
+            }
         }
         LINUX_SLL => ether(be16(data, 14).ok_or(Reason::LinkTruncated)?, data, 16, flow),
         LINUX_SLL2 => ether(be16(data, 0).ok_or(Reason::LinkTruncated)?, data, 20, flow),
@@ -181,8 +191,11 @@ fn ether_plain(ether_type: u16, data: &[u8], at: usize) -> Result<usize, Reason>
 /// PPP protocol field: two bytes, or one where it was compressed (RFC 1661 section 6.5).
 fn ppp(data: &[u8], at: usize, _flow: &mut Flow) -> Result<usize, Reason> {
     let first = *data.get(at).ok_or(Reason::LinkTruncated)?;
-    let (protocol, start) =
-        if first & 1 == 1 { (u16::from(first), at + 1) } else { (be16(data, at).ok_or(Reason::LinkTruncated)?, at + 2) };
+    let (protocol, start) = if first & 1 == 1 {
+        (u16::from(first), at + 1)
+    } else {
+        (be16(data, at).ok_or(Reason::LinkTruncated)?, at + 2)
+    };
     match protocol {
         0x0021 | 0x0057 => Ok(start),
         _ => Err(Reason::NotIp),
@@ -296,7 +309,11 @@ fn ipv6(data: &[u8], wire_length: u32) -> Result<Ip, Reason> {
     }
     let payload = u32::from(u16::from_be_bytes([fixed[4], fixed[5]]));
     // Payload length zero with extension headers is a jumbogram (RFC 2675) or segmentation offload.
-    let length = if payload == 0 && wire_length > 40 && fixed[6] != 59 { wire_length } else { 40 + payload };
+    let length = if payload == 0 && wire_length > 40 && fixed[6] != 59 {
+        wire_length
+    } else {
+        40 + payload
+    };
     let mut ip = Ip {
         src,
         dst,
@@ -312,8 +329,12 @@ fn ipv6(data: &[u8], wire_length: u32) -> Result<Ip, Reason> {
     for _ in 0..EXTENSIONS_MAX {
         let size = match ip.protocol {
             // Hop-by-hop, routing, destination options, mobility, HIP, shim6 (RFC 8200 section 4; RFC 6564).
-            0 | 43 | 60 | 135 | 139 | 140 => data.get(ip.transport + 1).map(|&units| (usize::from(units) + 1) * 8),
-            51 => data.get(ip.transport + 1).map(|&units| (usize::from(units) + 2) * 4),
+            0 | 43 | 60 | 135 | 139 | 140 => data
+                .get(ip.transport + 1)
+                .map(|&units| (usize::from(units) + 1) * 8),
+            51 => data
+                .get(ip.transport + 1)
+                .map(|&units| (usize::from(units) + 2) * 4),
             44 => Some(8),
             _ => return Ok(ip),
         };
@@ -331,7 +352,9 @@ fn ipv6(data: &[u8], wire_length: u32) -> Result<Ip, Reason> {
         } else if ip.protocol == 0 || ip.protocol == 60 {
             ip.options = true;
         }
-        let Some(&next) = data.get(ip.transport) else { return Ok(ip) };
+        let Some(&next) = data.get(ip.transport) else {
+            return Ok(ip);
+        };
         ip.protocol = next;
         ip.transport += size;
         if ip.fragment == Fragment::Later {
@@ -404,7 +427,9 @@ fn decode_transport(bytes: &[u8], by_header: u32, flow: &mut Flow, batch: &mut B
             whole
         }
         1 | 58 => {
-            let Some(&[icmp_type, icmp_code]) = bytes.first_chunk::<2>() else { return false };
+            let Some(&[icmp_type, icmp_code]) = bytes.first_chunk::<2>() else {
+                return false;
+            };
             flow.icmp_type = icmp_type;
             flow.icmp_code = icmp_code;
             flow.payload = by_header.saturating_sub(8).min(65_535) as u16;
@@ -435,7 +460,9 @@ fn tcp_options(mut bytes: &[u8]) -> u8 {
             _ => seen |= Flow::OPT_OTHER,
         }
         let Some(&length) = rest.first() else { break };
-        let Some(next) = bytes.get(usize::from(length.max(2))..) else { break };
+        let Some(next) = bytes.get(usize::from(length.max(2))..) else {
+            break;
+        };
         bytes = next;
     }
     seen
@@ -446,12 +473,17 @@ fn tunnel_start(flow: &Flow, transport: &[u8]) -> Option<usize> {
     match flow.protocol {
         4 | 41 => Some(0),
         47 => gre(transport),
-        17 if flow.dst_port == 4789 && flow.has & Flow::HAS_PAYLOAD != 0 && flow.detail == Flow::NO_DETAIL => {
+        17 if flow.dst_port == 4789
+            && flow.has & Flow::HAS_PAYLOAD != 0
+            && flow.detail == Flow::NO_DETAIL =>
+        {
             // VXLAN (RFC 7348): flags with the I bit, then Ethernet.
             (transport.get(8)? & 0x08 != 0).then_some(())?;
             let frame = transport.get(16..)?;
             let mut scratch = Flow::EMPTY;
-            unwrap_link(link::ETHERNET, frame, &mut scratch).ok().map(|start| 16 + start)
+            unwrap_link(link::ETHERNET, frame, &mut scratch)
+                .ok()
+                .map(|start| 16 + start)
         }
         _ => None,
     }
@@ -466,7 +498,11 @@ fn gre(bytes: &[u8]) -> Option<usize> {
         start += 4;
         start += if flags & 0x1000 != 0 { 4 } else { 0 };
         start += if flags & 0x0080 != 0 { 4 } else { 0 };
-        let skip = if bytes.get(start..)?.starts_with(&[0xff, 0x03]) { 2 } else { 0 };
+        let skip = if bytes.get(start..)?.starts_with(&[0xff, 0x03]) {
+            2
+        } else {
+            0
+        };
         return ppp(bytes, start + skip, &mut Flow::EMPTY.clone()).ok();
     }
     start += if flags & 0xc000 != 0 { 4 } else { 0 };
@@ -475,7 +511,9 @@ fn gre(bytes: &[u8]) -> Option<usize> {
     match protocol {
         0x0800 | 0x86dd => Some(start),
         // Transparent Ethernet bridging.
-        0x6558 => unwrap_link(link::ETHERNET, bytes.get(start..)?, &mut Flow::EMPTY.clone()).ok().map(|n| start + n),
+        0x6558 => unwrap_link(link::ETHERNET, bytes.get(start..)?, &mut Flow::EMPTY.clone())
+            .ok()
+            .map(|n| start + n),
         _ => None,
     }
 }
@@ -485,7 +523,11 @@ fn inner(data: &[u8], depth: u32) -> Result<Inner, Reason> {
     let header = ip_header(data, data.len() as u32)?;
     let transport = data.get(header.transport..).unwrap_or(&[]);
     if header.fragment != Fragment::Later && matches!(header.protocol, 4 | 41 | 47) {
-        let start = if header.protocol == 47 { gre(transport) } else { Some(0) };
+        let start = if header.protocol == 47 {
+            gre(transport)
+        } else {
+            Some(0)
+        };
         if let Some(start) = start
             && let Some(deeper) = transport.get(start..)
         {
@@ -503,7 +545,11 @@ fn inner(data: &[u8], depth: u32) -> Result<Inner, Reason> {
         src_port: if ports { be16(transport, 0).unwrap_or(0) } else { 0 },
         dst_port: if ports { be16(transport, 2).unwrap_or(0) } else { 0 },
         protocol: header.protocol,
-        tcp_flags: if header.protocol == 6 { transport.get(13).copied().unwrap_or(0) } else { 0 },
+        tcp_flags: if header.protocol == 6 {
+            transport.get(13).copied().unwrap_or(0)
+        } else {
+            0
+        },
     })
 }
 
@@ -519,7 +565,9 @@ mod tests {
 
     /// A minimal IPv4 packet around a transport part.
     fn v4(protocol: u8, place: u16, transport: &[u8]) -> Vec<u8> {
-        let mut packet = vec![0x45, 0, 0, 0, 0, 7, 0, 0, 61, protocol, 0, 0, 1, 2, 3, 4, 10, 0, 0, 1];
+        let mut packet = vec![
+            0x45, 0, 0, 0, 0, 7, 0, 0, 61, protocol, 0, 0, 1, 2, 3, 4, 10, 0, 0, 1,
+        ];
         packet[2..4].copy_from_slice(&((20 + transport.len()) as u16).to_be_bytes());
         packet[6..8].copy_from_slice(&place.to_be_bytes());
         packet.extend_from_slice(transport);
@@ -527,7 +575,9 @@ mod tests {
     }
 
     fn syn() -> Vec<u8> {
-        let mut tcp = vec![0x30, 0x39, 0, 80, 0, 0, 0, 1, 0, 0, 0, 0, 0x60, 0x02, 0xff, 0xff, 0, 0, 0, 0];
+        let mut tcp = vec![
+            0x30, 0x39, 0, 80, 0, 0, 0, 1, 0, 0, 0, 0, 0x60, 0x02, 0xff, 0xff, 0, 0, 0, 0,
+        ];
         tcp.extend([2, 4, 5, 0xb4]);
         tcp
     }
@@ -553,10 +603,26 @@ mod tests {
             ("ipv4", 228, packet.clone()),
             ("ethernet", 1, ethernet(&[8, 0], &packet)),
             ("vlan", 1, ethernet(&[0x81, 0, 0, 5, 8, 0], &packet)),
-            ("qinq", 1, ethernet(&[0x88, 0xa8, 0, 5, 0x81, 0, 0, 9, 8, 0], &packet)),
-            ("mpls", 1, ethernet(&[0x88, 0x47, 0, 1, 0, 64, 0, 1, 1, 64], &packet)),
-            ("pppoe", 1, ethernet(&[0x88, 0x64, 0x11, 0, 0, 1, 0, 46, 0, 0x21], &packet)),
-            ("snap", 1, ethernet(&[0, 60, 0xaa, 0xaa, 3, 0, 0, 0, 8, 0], &packet)),
+            (
+                "qinq",
+                1,
+                ethernet(&[0x88, 0xa8, 0, 5, 0x81, 0, 0, 9, 8, 0], &packet),
+            ),
+            (
+                "mpls",
+                1,
+                ethernet(&[0x88, 0x47, 0, 1, 0, 64, 0, 1, 1, 64], &packet),
+            ),
+            (
+                "pppoe",
+                1,
+                ethernet(&[0x88, 0x64, 0x11, 0, 0, 1, 0, 46, 0, 0x21], &packet),
+            ),
+            (
+                "snap",
+                1,
+                ethernet(&[0, 60, 0xaa, 0xaa, 3, 0, 0, 0, 8, 0], &packet),
+            ),
             ("null le", 0, with(&[2, 0, 0, 0])),
             ("null be", 0, with(&[0, 0, 0, 2])),
             ("loop", 108, with(&[0, 0, 0, 2])),
@@ -567,10 +633,20 @@ mod tests {
         ];
         for (name, link_type, frame) in frames {
             let batch = decoded(link_type, &frame);
-            let [flow] = batch.flows[..] else { panic!("{name}: {:?}", batch.faults) };
-            assert_eq!((flow.src_port, flow.dst_port, flow.tcp_flags, flow.ttl, flow.bytes), (12345, 80, 2, 61, 44), "{name}");
+            let [flow] = batch.flows[..] else {
+                panic!("{name}: {:?}", batch.faults)
+            };
+            assert_eq!(
+                (flow.src_port, flow.dst_port, flow.tcp_flags, flow.ttl, flow.bytes),
+                (12345, 80, 2, 61, 44),
+                "{name}"
+            );
             assert_eq!(flow.tcp_options, Flow::OPT_MSS, "{name}");
-            assert_eq!(flow.vlan, if matches!(name, "vlan" | "qinq") { 5 } else { 0 }, "{name}");
+            assert_eq!(
+                flow.vlan,
+                if matches!(name, "vlan" | "qinq") { 5 } else { 0 },
+                "{name}"
+            );
         }
     }
 
@@ -588,7 +664,10 @@ mod tests {
         let first = decoded(101, &v4(17, 0x2000, &[0, 53, 0, 99, 0x10, 0, 0, 0, 1, 2, 3]));
         assert_eq!(first.flows[0].fragment, Fragment::First);
         assert_eq!((first.flows[0].src_port, first.flows[0].payload), (53, 4088));
-        assert!(first.faults.iter().next().is_none(), "the datagram's length is that of the whole train");
+        assert!(
+            first.faults.iter().next().is_none(),
+            "the datagram's length is that of the whole train"
+        );
         let later = decoded(101, &v4(17, 0x2000 | 185, &[0, 53, 0, 99]));
         assert_eq!(later.flows[0].fragment, Fragment::Later);
         assert_eq!((later.flows[0].src_port, later.flows[0].fragment_id), (0, 7));
@@ -608,7 +687,10 @@ mod tests {
         good[4..6].copy_from_slice(&length.to_be_bytes());
         let batch = decoded(229, &good);
         let flow = batch.flows[0];
-        assert_eq!((flow.protocol, flow.src_port, flow.fragment, flow.fragment_id), (17, 53, Fragment::First, 9));
+        assert_eq!(
+            (flow.protocol, flow.src_port, flow.fragment, flow.fragment_id),
+            (17, 53, Fragment::First, 9)
+        );
         assert_ne!(flow.has & Flow::HAS_IP_OPTIONS, 0);
         assert!(flow.is_ipv6());
         let mut endless = packet.clone();
@@ -636,7 +718,10 @@ mod tests {
             let batch = decoded(101, &packet);
             assert_eq!(batch.flows[0].bytes, packet.len() as u64);
             let inner = batch.inner[batch.flows[0].detail as usize];
-            assert_eq!((inner.src_port, inner.dst_port, inner.tcp_flags, inner.bytes), (12345, 80, 2, 44));
+            assert_eq!(
+                (inner.src_port, inner.dst_port, inner.tcp_flags, inner.bytes),
+                (12345, 80, 2, 44)
+            );
         }
         let mut nest = inside;
         for _ in 0..6 {
@@ -647,7 +732,11 @@ mod tests {
 
     #[test]
     fn a_tunnel_header_longer_than_its_packet_is_no_tunnel() {
-        for transport in [&[0xb0, 0, 8, 0][..], &[0xb0, 0, 0x86, 0xdd, 0, 0], &[0x30, 0x81, 0x88, 0x0b]] {
+        for transport in [
+            &[0xb0, 0, 8, 0][..],
+            &[0xb0, 0, 0x86, 0xdd, 0, 0],
+            &[0x30, 0x81, 0x88, 0x0b],
+        ] {
             let batch = decoded(101, &v4(47, 0, transport));
             assert_eq!((batch.flows.len(), batch.inner.len()), (1, 0));
         }
@@ -663,7 +752,10 @@ mod tests {
             assert!(batch.flows.len() as u64 + faults >= 1, "cut at {cut} vanished");
             if cut >= 14 + 20 {
                 assert_eq!(batch.flows.len(), 1);
-                assert_eq!(batch.flows[0].bytes, 44, "the length is the header's, not the capture's");
+                assert_eq!(
+                    batch.flows[0].bytes, 44,
+                    "the length is the header's, not the capture's"
+                );
             }
         }
     }

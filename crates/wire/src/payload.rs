@@ -15,7 +15,11 @@ pub(crate) fn udp(payload: &[u8], flow: &mut Flow, batch: &mut Batch) {
     let (from, to) = (flow.src_port, flow.dst_port);
     if from == 53 || to == 53 {
         if let Some(dns) = dns(payload, batch) {
-            flow.hint = if payload[2] & 0x80 != 0 { Hint::DnsAnswer } else { Hint::DnsQuery };
+            flow.hint = if payload[2] & 0x80 != 0 {
+                Hint::DnsAnswer
+            } else {
+                Hint::DnsQuery
+            };
             flow.detail = batch.dns.len() as u32;
             batch.dns.push(dns);
         }
@@ -58,14 +62,18 @@ fn udp_hint(p: &[u8], from: u16, to: u16) -> Hint {
         () if on(11211) => memcached(p, from == 11211),
         () if on(389) => cldap(p),
         () if on(161) => snmp(p),
-        () if from == 19 && p.len() >= 16 && p.iter().all(|b| matches!(b, 10 | 13 | 32..=126)) => Hint::Chargen,
+        () if from == 19 && p.len() >= 16 && p.iter().all(|b| matches!(b, 10 | 13 | 32..=126)) => {
+            Hint::Chargen
+        }
         () if on(3702) && (starts(b"<?xml") || starts(b"<soap") || contains(p, b"Envelope")) => Hint::Wsd,
         () if on(3283) && from == 3283 => Hint::Arms,
         () if on(5683) && p.first().is_some_and(|b| b >> 6 == 1) => Hint::Coap,
         () if from == 137 && p.get(2).is_some_and(|b| b & 0x80 != 0) => Hint::NetbiosAnswer,
         () if from == 111 && p.get(4..8) == Some(&[0, 0, 0, 1]) => Hint::RpcbindAnswer,
         () if from == 10001 && p.len() > 8 => Hint::UbiquitiDiscovery,
-        () if from == 37810 && (starts(b"{") || contains(p, b"DHIP") || contains(p, b"deviceDiscover")) => Hint::DhcpDiscover,
+        () if from == 37810 && (starts(b"{") || contains(p, b"DHIP") || contains(p, b"deviceDiscover")) => {
+            Hint::DhcpDiscover
+        }
         () if from == 37810 && p.len() >= 32 => Hint::DhcpDiscover,
         () if on(47808) && starts(&[0x81]) => Hint::Bacnet,
         () if on(500) || on(4500) => isakmp(p, on(4500)),
@@ -81,17 +89,30 @@ fn udp_hint(p: &[u8], from: u16, to: u16) -> Hint {
         // A TFTP server answers from a port of its own choice, in blocks of 512 bytes (RFC 1350).
         () if p.len() == 516 && starts(&[0, 3]) && p[2] == 0 && p[3] <= 8 => Hint::TftpData,
         () if on(51820) && matches!(p, [1..=4, 0, 0, 0, ..]) => Hint::WireGuard,
-        () if p.len() > 12 && p[0] >> 6 == 2 && from >= 1024 && to >= 1024 && from.is_multiple_of(2) => Hint::Rtp,
+        () if p.len() > 12 && p[0] >> 6 == 2 && from >= 1024 && to >= 1024 && from.is_multiple_of(2) => {
+            Hint::Rtp
+        }
         () => Hint::None,
     }
 }
 
 fn contains(p: &[u8], needle: &[u8]) -> bool {
-    p[..p.len().min(256)].windows(needle.len()).any(|window| window == needle)
+    p[..p.len().min(256)]
+        .windows(needle.len())
+        .any(|window| window == needle)
 }
 
 fn sip_request(p: &[u8]) -> bool {
-    const METHODS: &[&[u8]] = &[b"INVITE sip", b"REGISTER sip", b"OPTIONS sip", b"BYE sip", b"ACK sip", b"CANCEL sip", b"NOTIFY sip", b"SUBSCRIBE sip"];
+    const METHODS: &[&[u8]] = &[
+        b"INVITE sip",
+        b"REGISTER sip",
+        b"OPTIONS sip",
+        b"BYE sip",
+        b"ACK sip",
+        b"CANCEL sip",
+        b"NOTIFY sip",
+        b"SUBSCRIBE sip",
+    ];
     METHODS.iter().any(|method| p.starts_with(method))
 }
 
@@ -163,7 +184,11 @@ fn snmp(p: &[u8]) -> Hint {
 
 /// ISAKMP (RFC 7296 section 3.1). On port 4500 four zero bytes mark it; anything else there is ESP in UDP (RFC 3948).
 fn isakmp(p: &[u8], marked: bool) -> Hint {
-    let header = if marked && p.starts_with(&[0; 4]) { &p[4..] } else { p };
+    let header = if marked && p.starts_with(&[0; 4]) {
+        &p[4..]
+    } else {
+        p
+    };
     match header.get(17) {
         Some(0x10 | 0x20) if header.len() >= 28 => Hint::Isakmp,
         _ => Hint::None,
@@ -175,10 +200,18 @@ fn quic(p: &[u8]) -> Hint {
     let [first, rest @ ..] = p else { return Hint::None };
     if first & 0xc0 == 0xc0 {
         let version = rest.first_chunk::<4>().map_or(0, |v| u32::from_be_bytes(*v));
-        let known = version == 1 || version == 0x6b33_43cf || version >> 8 == 0xff00 || version & 0x0f0f_0f0f == 0x0a0a_0a0a || version >> 24 == u32::from(b'Q');
+        let known = version == 1
+            || version == 0x6b33_43cf
+            || version >> 8 == 0xff00
+            || version & 0x0f0f_0f0f == 0x0a0a_0a0a
+            || version >> 24 == u32::from(b'Q');
         return if known { Hint::QuicInitial } else { Hint::None };
     }
-    if first & 0xc0 == 0x40 && p.len() >= 20 { Hint::QuicShort } else { Hint::None }
+    if first & 0xc0 == 0x40 && p.len() >= 20 {
+        Hint::QuicShort
+    } else {
+        Hint::None
+    }
 }
 
 /// Reads a DNS message's header and first question (RFC 1035 section 4.1). `None` where it cannot be one.
@@ -210,7 +243,9 @@ fn dns(p: &[u8], batch: &mut Batch) -> Option<Dns> {
                 break;
             }
             // A first question has nothing before it that a pointer could point to.
-            let (true, Some(label)) = (length < 64, p.get(at + 1..at + 1 + usize::from(length))) else { break };
+            let (true, Some(label)) = (length < 64, p.get(at + 1..at + 1 + usize::from(length))) else {
+                break;
+            };
             if number == 0 {
                 dns.first_label_len = length;
             } else {
@@ -256,15 +291,30 @@ pub(crate) fn tcp(payload: &[u8], flow: &mut Flow, batch: &mut Batch) {
 
 /// FNV-1a, 64 bits: enough to count distinct values.
 fn hash(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |h, &b| (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3))
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |h, &b| {
+        (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
 }
 
 /// A request head (RFC 9112 section 3): method, space, target, and a version unless the line is cut off.
 fn request(p: &[u8], sent: u16) -> Option<Http> {
-    const METHODS: &[&[u8]] =
-        &[b"GET ", b"POST ", b"HEAD ", b"PUT ", b"DELETE ", b"OPTIONS ", b"CONNECT ", b"TRACE ", b"PATCH ", b"PROPFIND "];
+    const METHODS: &[&[u8]] = &[
+        b"GET ",
+        b"POST ",
+        b"HEAD ",
+        b"PUT ",
+        b"DELETE ",
+        b"OPTIONS ",
+        b"CONNECT ",
+        b"TRACE ",
+        b"PATCH ",
+        b"PROPFIND ",
+    ];
     let method = METHODS.iter().find(|method| p.starts_with(method))?;
-    let line_end = p.iter().position(|&b| b == b'\r' || b == b'\n').unwrap_or(p.len());
+    let line_end = p
+        .iter()
+        .position(|&b| b == b'\r' || b == b'\n')
+        .unwrap_or(p.len());
     let line = p.get(method.len()..line_end)?;
     let target_end = line.iter().position(|&b| b == b' ').unwrap_or(line.len());
     let target = &line[..target_end];
@@ -273,7 +323,9 @@ fn request(p: &[u8], sent: u16) -> Option<Http> {
         return None;
     }
     let query = target.iter().position(|&b| b == b'?');
-    let length = header(p, b"content-length:").and_then(|v| std::str::from_utf8(v).ok()).and_then(|v| v.trim().parse().ok());
+    let length = header(p, b"content-length:")
+        .and_then(|v| std::str::from_utf8(v).ok())
+        .and_then(|v| v.trim().parse().ok());
     Some(Http {
         path_hash: hash(&target[..query.unwrap_or(target.len())]),
         target_hash: hash(target),
@@ -289,7 +341,10 @@ fn request(p: &[u8], sent: u16) -> Option<Http> {
 
 /// The status of a response head (RFC 9112 section 4).
 fn response(p: &[u8], sent: u16) -> Http {
-    let status = p.get(9..12).and_then(|digits| std::str::from_utf8(digits).ok()).and_then(|digits| digits.parse().ok());
+    let status = p
+        .get(9..12)
+        .and_then(|digits| std::str::from_utf8(digits).ok())
+        .and_then(|digits| digits.parse().ok());
     Http {
         path_hash: 0,
         target_hash: 0,
@@ -317,7 +372,12 @@ mod tests {
 
     fn hint(from: u16, to: u16, payload: &[u8]) -> (Hint, Batch) {
         let mut batch = Batch::default();
-        let mut flow = Flow { src_port: from, dst_port: to, payload: payload.len() as u16, ..Flow::EMPTY };
+        let mut flow = Flow {
+            src_port: from,
+            dst_port: to,
+            payload: payload.len() as u16,
+            ..Flow::EMPTY
+        };
         udp(payload, &mut flow, &mut batch);
         (flow.hint, batch)
     }
@@ -330,12 +390,41 @@ mod tests {
             (123, 99, &[0x24, 1, 3, 0xe7], Hint::Ntp),
             (40000, 99, b"HTTP/1.1 200 OK\r\n", Hint::SsdpAnswer),
             (99, 1900, b"M-SEARCH * HTTP/1.1\r\n", Hint::SsdpRequest),
-            (11211, 99, b"\0\x01\0\0\0\x01\0\0VALUE a 0 9\r\n", Hint::MemcachedAnswer),
-            (389, 99, &[0x30, 0x84, 0, 0, 5, 1, 2, 1, 7, 0x64, 0x84], Hint::CldapAnswer),
+            (
+                11211,
+                99,
+                b"\0\x01\0\0\0\x01\0\0VALUE a 0 9\r\n",
+                Hint::MemcachedAnswer,
+            ),
+            (
+                389,
+                99,
+                &[0x30, 0x84, 0, 0, 5, 1, 2, 1, 7, 0x64, 0x84],
+                Hint::CldapAnswer,
+            ),
             (99, 389, &[0x30, 0x25, 2, 1, 1, 0x63, 0x20], Hint::CldapRequest),
-            (161, 99, &[0x30, 0x40, 2, 1, 1, 4, 6, b'p', b'u', b'b', b'l', b'i', b'c', 0xa2, 0x33], Hint::SnmpAnswer),
-            (99, 161, &[0x30, 0x40, 2, 1, 1, 4, 6, b'p', b'u', b'b', b'l', b'i', b'c', 0xa5, 0x33], Hint::SnmpRequest),
-            (99, 27015, b"\xff\xff\xff\xffTSource Engine Query\0", Hint::SourceQuery),
+            (
+                161,
+                99,
+                &[
+                    0x30, 0x40, 2, 1, 1, 4, 6, b'p', b'u', b'b', b'l', b'i', b'c', 0xa2, 0x33,
+                ],
+                Hint::SnmpAnswer,
+            ),
+            (
+                99,
+                161,
+                &[
+                    0x30, 0x40, 2, 1, 1, 4, 6, b'p', b'u', b'b', b'l', b'i', b'c', 0xa5, 0x33,
+                ],
+                Hint::SnmpRequest,
+            ),
+            (
+                99,
+                27015,
+                b"\xff\xff\xff\xffTSource Engine Query\0",
+                Hint::SourceQuery,
+            ),
             (27015, 99, b"\xff\xff\xff\xffI\x11name", Hint::GameAnswer),
             (5060, 99, b"SIP/2.0 200 OK\r\n", Hint::Sip),
             (99, 443, &[0xc3, 0, 0, 0, 1, 8, 1, 2, 3], Hint::QuicInitial),

@@ -29,7 +29,10 @@ pub fn recognise(head: &[u8]) -> Kind {
         return Kind::Unknown("fewer than four bytes");
     };
     match *magic {
-        [0xd4, 0xc3, 0xb2, 0xa1] | [0xa1, 0xb2, 0xc3, 0xd4] | [0x4d, 0x3c, 0xb2, 0xa1] | [0xa1, 0xb2, 0x3c, 0x4d] => {
+        [0xd4, 0xc3, 0xb2, 0xa1]
+        | [0xa1, 0xb2, 0xc3, 0xd4]
+        | [0x4d, 0x3c, 0xb2, 0xa1]
+        | [0xa1, 0xb2, 0x3c, 0x4d] => {
             return Kind::Pcap;
         }
         [0x0a, 0x0d, 0x0d, 0x0a] => return Kind::PcapNg,
@@ -52,11 +55,17 @@ fn looks_like(head: &[u8]) -> &'static str {
         (b"%PDF", "a PDF document"),
         (b"\x89PNG", "a PNG picture"),
         (b"\xff\xd8\xff", "a JPEG picture"),
-        (b"snoop\0\0\0", "a Solaris snoop capture: convert it with editcap -F pcapng"),
+        (
+            b"snoop\0\0\0",
+            "a Solaris snoop capture: convert it with editcap -F pcapng",
+        ),
         (b"SQLite format 3", "an SQLite database"),
         (b"\x0c\xa5", "an nfdump file"),
         (b"\xa5\x0c", "an nfdump file"),
-        (b"version https://git-lfs", "a Git LFS pointer, not the file itself"),
+        (
+            b"version https://git-lfs",
+            "a Git LFS pointer, not the file itself",
+        ),
     ];
     if let Some((_, words)) = STARTS.iter().find(|(start, _)| head.starts_with(start)) {
         return words;
@@ -67,7 +76,10 @@ fn looks_like(head: &[u8]) -> &'static str {
     if head.iter().all(|&byte| byte == 0) {
         return "zeros only";
     }
-    let text = head.iter().filter(|b| matches!(b, 9 | 10 | 13 | 32..=126 | 128..)).count();
+    let text = head
+        .iter()
+        .filter(|b| matches!(b, 9 | 10 | 13 | 32..=126 | 128..))
+        .count();
     if text * 100 >= head.len() * 98 {
         let first = head.trim_ascii_start();
         if first.starts_with(b"{") || first.starts_with(b"[") {
@@ -102,7 +114,10 @@ mod tests {
         assert_eq!(recognise(&[0x28, 0xb5, 0x2f, 0xfd]), Kind::Zstd);
         for (bytes, word) in [
             (&b"{\"a\": 1}"[..], "JSON"),
-            (b"10.0.0.1 - - [01/Jan/2025:00:00:00 +0000] \"GET / HTTP/1.1\" 200 1\n", "access log"),
+            (
+                b"10.0.0.1 - - [01/Jan/2025:00:00:00 +0000] \"GET / HTTP/1.1\" 200 1\n",
+                "access log",
+            ),
             (b"\x7fELF\x02\x01", "ELF"),
             (b"\0\0\0\0\0\0", "zeros"),
             (b"ab", "fewer"),

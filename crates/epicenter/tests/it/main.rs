@@ -49,10 +49,18 @@ fn code(output: &Output) -> i32 {
 
 /// The case that `--format json` printed, after checking it against the schema.
 fn case(output: &Output) -> serde_json::Value {
-    let case: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {}", err(output)));
-    let schema: serde_json::Value = serde_json::from_str(include_str!("../../../../docs/case.schema.json")).expect("the schema is JSON");
-    let validator = jsonschema::options().should_validate_formats(true).build(&schema).expect("the schema is sound");
-    let problems: Vec<String> = validator.iter_errors(&case).map(|e| format!("{}: {e}", e.instance_path)).collect();
+    let case: serde_json::Value =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {}", err(output)));
+    let schema: serde_json::Value =
+        serde_json::from_str(include_str!("../../../../docs/case.schema.json")).expect("the schema is JSON");
+    let validator = jsonschema::options()
+        .should_validate_formats(true)
+        .build(&schema)
+        .expect("the schema is sound");
+    let problems: Vec<String> = validator
+        .iter_errors(&case)
+        .map(|e| format!("{}: {e}", e.instance_path))
+        .collect();
     assert!(problems.is_empty(), "not valid: {problems:?}");
     ordered(&case);
     case
@@ -66,16 +74,38 @@ fn ordered(case: &serde_json::Value) {
                 .as_array()
                 .expect("a list")
                 .iter()
-                .map(|row| ["low", "estimate", "high"].map(|end| row["share"][end].as_f64().expect("a number")))
+                .map(|row| {
+                    ["low", "estimate", "high"].map(|end| row["share"][end].as_f64().expect("a number"))
+                })
                 .collect();
-            assert!(shares.iter().all(|[low, e, high]| 0.0 <= *low && low <= e && e <= high && *high <= 1.0), "{list} {shares:?}");
-            assert!(shares.windows(2).all(|pair| pair[0][1] >= pair[1][1]), "{list} is not sorted");
+            assert!(
+                shares
+                    .iter()
+                    .all(|[low, e, high]| 0.0 <= *low && low <= e && e <= high && *high <= 1.0),
+                "{list} {shares:?}"
+            );
+            assert!(
+                shares.windows(2).all(|pair| pair[0][1] >= pair[1][1]),
+                "{list} is not sorted"
+            );
         }
-        let vectors: f64 = incident["vectors"].as_array().expect("a list").iter().map(|v| v["share"].as_f64().expect("a number")).sum();
+        let vectors: f64 = incident["vectors"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|v| v["share"].as_f64().expect("a number"))
+            .sum();
         assert!((vectors - 1.0).abs() < 1e-4, "vector shares sum to {vectors}");
-        let countries: f64 =
-            incident["sources"]["countries"].as_array().expect("a list").iter().map(|c| c["share"]["estimate"].as_f64().expect("a number")).sum();
-        assert!((countries - 1.0).abs() < 1e-3, "country shares sum to {countries}");
+        let countries: f64 = incident["sources"]["countries"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|c| c["share"]["estimate"].as_f64().expect("a number"))
+            .sum();
+        assert!(
+            (countries - 1.0).abs() < 1e-3,
+            "country shares sum to {countries}"
+        );
         assert!(incident["start"].as_str() <= incident["end"].as_str());
     }
 }
@@ -88,6 +118,10 @@ fn shared_data() -> Option<PathBuf> {
     if root.is_dir() {
         return Some(root);
     }
-    assert!(std::env::var_os("CI").is_none(), "the shared data is missing at {}", root.display());
+    assert!(
+        std::env::var_os("CI").is_none(),
+        "the shared data is missing at {}",
+        root.display()
+    );
     None
 }

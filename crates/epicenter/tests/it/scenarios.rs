@@ -15,7 +15,10 @@ const TARGET: Ipv4Addr = Ipv4Addr::new(145, 40, 9, 10);
 
 impl Scene {
     fn new(seed: u64) -> Scene {
-        Scene { packets: Vec::new(), random: seed | 1 }
+        Scene {
+            packets: Vec::new(),
+            random: seed | 1,
+        }
     }
 
     fn below(&mut self, n: u64) -> u64 {
@@ -49,7 +52,12 @@ impl Scene {
     /// A host of a population that crowds in some networks, and its TTL, which depends on its network.
     fn host(&mut self) -> (Ipv4Addr, u8) {
         let network = self.below(200);
-        let ip = Ipv4Addr::new(77 + (network % 17) as u8, (network * 7) as u8, self.below(30) as u8, 1 + self.below(250) as u8);
+        let ip = Ipv4Addr::new(
+            77 + (network % 17) as u8,
+            (network * 7) as u8,
+            self.below(30) as u8,
+            1 + self.below(250) as u8,
+        );
         (ip, 64 - 6 - (network * 31 % 19) as u8)
     }
 
@@ -57,30 +65,59 @@ impl Scene {
     fn session(&mut self, at_us: u64) {
         let (client, ttl) = self.host();
         let port = 1024 + self.below(60_000) as u16;
-        for (i, (up, flags, length)) in
-            [(true, 0x02, 0), (false, 0x12, 0), (true, 0x10, 0), (true, 0x18, 300), (false, 0x18, 1200), (true, 0x10, 0), (true, 0x11, 0), (false, 0x11, 0), (true, 0x10, 0)]
-                .into_iter()
-                .enumerate()
+        for (i, (up, flags, length)) in [
+            (true, 0x02, 0),
+            (false, 0x12, 0),
+            (true, 0x10, 0),
+            (true, 0x18, 300),
+            (false, 0x18, 1200),
+            (true, 0x10, 0),
+            (true, 0x11, 0),
+            (false, 0x11, 0),
+            (true, 0x10, 0),
+        ]
+        .into_iter()
+        .enumerate()
         {
-            let (src, dst, t) = if up { (client, TARGET, ttl) } else { (TARGET, client, 64) };
+            let (src, dst, t) = if up {
+                (client, TARGET, ttl)
+            } else {
+                (TARGET, client, 64)
+            };
             let (from, to) = if up { (port, 443) } else { (443, port) };
-            self.packet(at_us + i as u64 * 20_000, src, dst, t, 6, &tcp(from, to, flags, length));
+            self.packet(
+                at_us + i as u64 * 20_000,
+                src,
+                dst,
+                t,
+                6,
+                &tcp(from, to, flags, length),
+            );
         }
     }
 
     fn judged(mut self, name: &str) -> serde_json::Value {
         self.packets.sort();
-        let mut file = vec![0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 101, 0, 0, 0];
+        let mut file = vec![
+            0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 101, 0, 0, 0,
+        ];
         for (at, bytes) in &self.packets {
-            for word in [(at / 1_000_000) as u32, (at % 1_000_000) as u32, bytes.len() as u32, bytes.len() as u32] {
+            for word in [
+                (at / 1_000_000) as u32,
+                (at % 1_000_000) as u32,
+                bytes.len() as u32,
+                bytes.len() as u32,
+            ] {
                 file.extend(word.to_le_bytes());
             }
             file.extend(bytes);
         }
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join(name), &file).unwrap();
-        let shuffled = case(&epicenter(folder.path(), &["investigate", "--format", "json", name]));
-        shuffled
+        case(&epicenter(
+            folder.path(),
+            &["investigate", "--format", "json", name],
+        ))
     }
 }
 
@@ -120,7 +157,14 @@ fn a_forged_syn_flood_among_clients() {
     for i in 0..6_000 {
         let src = scene.anyone();
         let ttl = if i % 2 == 0 { 241 } else { 243 };
-        scene.packet(10_000_000 + i * 1_000, src, TARGET, ttl, 6, &tcp(1024 + (i % 60_000) as u16, 443, 2, 0));
+        scene.packet(
+            10_000_000 + i * 1_000,
+            src,
+            TARGET,
+            ttl,
+            6,
+            &tcp(1024 + (i % 60_000) as u16, 443, 2, 0),
+        );
     }
     let case = scene.judged("syn.pcap");
     let incident = only(&case);
@@ -200,7 +244,14 @@ fn busy_is_not_attacked() {
     let mut video = Scene::new(16);
     for i in 0..20_000u64 {
         let length = 900 + video.below(400) as usize;
-        video.packet(i * 400, Ipv4Addr::new(93, 184, 1, 1), TARGET, 57, 17, &udp(5_004, 5_004, &vec![0x80; length]));
+        video.packet(
+            i * 400,
+            Ipv4Addr::new(93, 184, 1, 1),
+            TARGET,
+            57,
+            17,
+            &udp(5_004, 5_004, &vec![0x80; length]),
+        );
     }
     assert_eq!(video.judged("video.pcap")["incidents"], serde_json::json!([]));
 
@@ -208,13 +259,18 @@ fn busy_is_not_attacked() {
     for i in 0..5_000u64 {
         let (server, ttl) = resolver.host();
         let port = 1024 + resolver.below(60_000) as u16;
-        let question = [0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, b'a', 3, b'o', b'r', b'g', 0, 0, 1, 0, 1];
+        let question = [
+            0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, b'a', 3, b'o', b'r', b'g', 0, 0, 1, 0, 1,
+        ];
         let mut answer = question;
         answer[2] = 0x81;
         resolver.packet(i * 2_000, TARGET, server, 64, 17, &udp(port, 53, &question));
         resolver.packet(i * 2_000 + 900, server, TARGET, ttl, 17, &udp(53, port, &answer));
     }
-    assert_eq!(resolver.judged("resolver.pcap")["incidents"], serde_json::json!([]));
+    assert_eq!(
+        resolver.judged("resolver.pcap")["incidents"],
+        serde_json::json!([])
+    );
 }
 
 #[test]
@@ -226,11 +282,23 @@ fn a_scan_is_named_and_is_no_attack() {
         scene.packet(i * 1_000, scanner, dst, 50, 6, &tcp(44_444, 23, 2, 0));
     }
     for port in 1..2_000u16 {
-        scene.packet(6_000_000 + u64::from(port) * 1_000, Ipv4Addr::new(91, 92, 93, 95), TARGET, 50, 6, &tcp(44_444, port, 2, 0));
+        scene.packet(
+            6_000_000 + u64::from(port) * 1_000,
+            Ipv4Addr::new(91, 92, 93, 95),
+            TARGET,
+            50,
+            6,
+            &tcp(44_444, port, 2, 0),
+        );
     }
     let case = scene.judged("scan.pcap");
     assert_eq!(case["incidents"], serde_json::json!([]));
-    let sources: Vec<&str> = case["scans"].as_array().unwrap().iter().map(|s| s["source"].as_str().unwrap()).collect();
+    let sources: Vec<&str> = case["scans"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|s| s["source"].as_str().unwrap())
+        .collect();
     assert_eq!(sources, ["91.92.93.94", "91.92.93.95"]);
 }
 
@@ -242,9 +310,16 @@ fn order_of_inputs_and_cutting_them_in_two_change_nothing_but_the_inputs() {
         scene.packet(i * 1_000, src, TARGET, 200, 6, &tcp(9, 80, 2, 0));
     }
     let write = |packets: &[(u64, Vec<u8>)]| {
-        let mut file = vec![0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 101, 0, 0, 0];
+        let mut file = vec![
+            0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 101, 0, 0, 0,
+        ];
         for (at, bytes) in packets {
-            for word in [(at / 1_000_000) as u32, (at % 1_000_000) as u32, bytes.len() as u32, bytes.len() as u32] {
+            for word in [
+                (at / 1_000_000) as u32,
+                (at % 1_000_000) as u32,
+                bytes.len() as u32,
+                bytes.len() as u32,
+            ] {
                 file.extend(word.to_le_bytes());
             }
             file.extend(bytes);

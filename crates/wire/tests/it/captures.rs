@@ -11,7 +11,11 @@ fn data() -> Option<PathBuf> {
     if root.is_dir() {
         return Some(root);
     }
-    assert!(std::env::var_os("CI").is_none(), "the shared data is missing at {}", root.display());
+    assert!(
+        std::env::var_os("CI").is_none(),
+        "the shared data is missing at {}",
+        root.display()
+    );
     None
 }
 
@@ -23,13 +27,20 @@ fn counts_are_those_of_another_reader() {
         let stats = std::fs::read_to_string(root.join(folder).join("STATS-shared.json")).unwrap();
         let stats: BTreeMap<String, serde_json::Value> = serde_json::from_str(&stats).unwrap();
         for (name, stat) in stats {
-            let path = [root.join(folder).join(&name), root.join(folder).join("stopddos").join(&name)]
-                .into_iter()
-                .find(|path| path.is_file());
+            let path = [
+                root.join(folder).join(&name),
+                root.join(folder).join("stopddos").join(&name),
+            ]
+            .into_iter()
+            .find(|path| path.is_file());
             let Some(path) = path else { continue };
             let (flows, _, faults) = super::decode(&std::fs::read(&path).unwrap());
             let others = faults.count(wire::Reason::NotIp) + faults.count(wire::Reason::LinkTruncated);
-            assert_eq!(flows.len() as u64 + others, stat["pkts"].as_u64().unwrap(), "{name}: packets");
+            assert_eq!(
+                flows.len() as u64 + others,
+                stat["pkts"].as_u64().unwrap(),
+                "{name}: packets"
+            );
             let mut flags: BTreeMap<String, u64> = BTreeMap::new();
             for flow in flows.iter().filter(|f| f.has & wire::Flow::HAS_TCP_FLAGS != 0) {
                 *flags.entry(format!("{:#06x}", flow.tcp_flags)).or_default() += 1;
@@ -37,8 +48,14 @@ fn counts_are_those_of_another_reader() {
             for (bits, count) in stat["tcp_flags"].as_object().into_iter().flatten() {
                 let (ours, theirs) = (flags.get(bits).copied().unwrap_or(0), count.as_u64().unwrap());
                 // That reader also counts the segments quoted in ICMP errors.
-                let quoted = flows.iter().filter(|f| f.protocol == 1 && matches!(f.icmp_type, 3 | 4 | 5 | 11)).count() as u64;
-                assert!((ours..=ours + quoted).contains(&theirs), "{name}: flags {bits}: {ours}, not {theirs}");
+                let quoted = flows
+                    .iter()
+                    .filter(|f| f.protocol == 1 && matches!(f.icmp_type, 3 | 4 | 5 | 11))
+                    .count() as u64;
+                assert!(
+                    (ours..=ours + quoted).contains(&theirs),
+                    "{name}: flags {bits}: {ours}, not {theirs}"
+                );
             }
             for (protocol, count) in stat["proto"].as_object().into_iter().flatten() {
                 // That reader stops at IPv6 extension headers; ours looks behind them.

@@ -34,7 +34,11 @@ fn rendered(data: &[u8]) -> String {
     for dns in &details.dns {
         let start = dns.name_start as usize;
         let name = String::from_utf8_lossy(&details.names[start..start + usize::from(dns.name_len)]);
-        let _ = writeln!(text, "dns {name} type {} answers {} rcode {} size {}", dns.qtype, dns.answers, dns.rcode, dns.size);
+        let _ = writeln!(
+            text,
+            "dns {name} type {} answers {} rcode {} size {}",
+            dns.qtype, dns.answers, dns.rcode, dns.size
+        );
     }
     for http in &details.http {
         let _ = writeln!(
@@ -47,10 +51,20 @@ fn rendered(data: &[u8]) -> String {
         );
     }
     for inner in &details.inner {
-        let _ = writeln!(text, "inner proto {} ports {} {} bytes {}", inner.protocol, inner.src_port, inner.dst_port, inner.bytes);
+        let _ = writeln!(
+            text,
+            "inner proto {} ports {} {} bytes {}",
+            inner.protocol, inner.src_port, inner.dst_port, inner.bytes
+        );
     }
     for fault in faults.iter() {
-        let _ = writeln!(text, "fault {} x{} at {}", fault.reason.name(), fault.count, fault.first_offset);
+        let _ = writeln!(
+            text,
+            "fault {} x{} at {}",
+            fault.reason.name(),
+            fault.count,
+            fault.first_offset
+        );
     }
     text
 }
@@ -58,14 +72,23 @@ fn rendered(data: &[u8]) -> String {
 #[test]
 fn every_fixture_decodes_as_expected() {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/capture");
-    let mut files: Vec<PathBuf> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.retain(|path| path.extension().is_some_and(|ext| ext == "pcap" || ext == "pcapng"));
+    let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.retain(|path| {
+        path.extension()
+            .is_some_and(|ext| ext == "pcap" || ext == "pcapng")
+    });
     files.sort();
     assert!(files.len() >= 25, "only {} fixtures", files.len());
     let update = std::env::var_os("UPDATE_EXPECTED").is_some();
     for path in files {
         let got = rendered(&std::fs::read(&path).unwrap());
-        let beside = path.with_extension(format!("{}.expected", path.extension().unwrap().to_string_lossy()));
+        let beside = path.with_extension(format!(
+            "{}.expected",
+            path.extension().unwrap().to_string_lossy()
+        ));
         if update {
             std::fs::write(&beside, &got).unwrap();
         }

@@ -5,7 +5,9 @@ use wire::{Batch, Capture, Faults, Flow};
 
 /// A pcap file of raw IP packets with these lengths and contents.
 fn file(packets: &[Vec<u8>]) -> Vec<u8> {
-    let mut bytes = vec![0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 101, 0, 0, 0];
+    let mut bytes = vec![
+        0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 101, 0, 0, 0,
+    ];
     for (i, packet) in packets.iter().enumerate() {
         bytes.extend((1_700_000_000 + i as u32).to_le_bytes());
         bytes.extend([0; 4]);
@@ -18,20 +20,26 @@ fn file(packets: &[Vec<u8>]) -> Vec<u8> {
 
 /// Packets that are mostly IPv4, with random bytes behind the first header fields.
 fn packet() -> impl Strategy<Value = Vec<u8>> {
-    (prop::sample::select(vec![1u8, 6, 17, 47, 4, 58]), prop::collection::vec(any::<u8>(), 0..80), any::<bool>()).prop_map(
-        |(protocol, rest, whole)| {
-            let mut packet = vec![0x45, 0, 0, 0, 0, 1, 0, 0, 60, protocol, 0, 0, 9, 9, 9, 9, 8, 8, 8, 8];
+    (
+        prop::sample::select(vec![1u8, 6, 17, 47, 4, 58]),
+        prop::collection::vec(any::<u8>(), 0..80),
+        any::<bool>(),
+    )
+        .prop_map(|(protocol, rest, whole)| {
+            let mut packet = vec![
+                0x45, 0, 0, 0, 0, 1, 0, 0, 60, protocol, 0, 0, 9, 9, 9, 9, 8, 8, 8, 8,
+            ];
             packet.extend(rest);
             let length = packet.len() as u16 + if whole { 0 } else { 700 };
             packet[2..4].copy_from_slice(&length.to_be_bytes());
             packet
-        },
-    )
+        })
 }
 
 fn in_pieces(data: &[u8], cuts: &[usize]) -> (Vec<Flow>, Faults) {
     let mut capture = Capture::new(wire::recognise(data)).expect("a capture");
-    let (mut held, mut batch, mut flows, mut faults) = (Vec::new(), Batch::default(), Vec::new(), Faults::default());
+    let (mut held, mut batch, mut flows, mut faults) =
+        (Vec::new(), Batch::default(), Vec::new(), Faults::default());
     let mut at = 0;
     for &cut in cuts.iter().chain([&data.len()]) {
         let cut = cut.clamp(at, data.len());

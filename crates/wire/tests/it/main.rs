@@ -1,6 +1,9 @@
 //! `wire` from outside: fixtures with their expected records, laws that hold for any input, and the shared captures against the
 //! counts that another tool made of them.
-#![allow(clippy::disallowed_methods, reason = "tests read files and the environment; the room itself does not")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests read files and the environment; the room itself does not"
+)]
 
 mod captures;
 mod fixtures;
