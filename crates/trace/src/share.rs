@@ -118,10 +118,20 @@ struct Weight {
     sources: u64,
 }
 
+/// What of a place is a key of some list.
+#[derive(Clone, Copy)]
+struct Spot {
+    country: Country,
+    asn: u32,
+    kind: Kind,
+    prefix: Prefix,
+}
+
 /// Sources of one place in one unit of resampling.
 struct Cell {
     unit: u32,
     place: PlaceId,
+    spot: Spot,
     weight: Weight,
 }
 
@@ -171,11 +181,7 @@ pub fn place(senders: &[Sender], atlas: &Atlas) -> Placement {
                 packets: run.iter().map(|r| r.2).sum(),
                 sources: run.len() as u64,
             };
-            cells.push(Cell {
-                unit: units,
-                place: run[0].1,
-                weight,
-            });
+            cells.push(cell(units, run[0].1, weight, atlas));
         }
         units += 1;
     }
@@ -192,14 +198,14 @@ pub fn place(senders: &[Sender], atlas: &Atlas) -> Placement {
         effective,
     };
 
-    let countries = draws.shares(|place| atlas.place(place).country, usize::MAX, Some(atlas));
-    let kinds = draws.shares(|place| atlas.place(place).kind, usize::MAX, None);
-    let prefixes = draws.shares(|place| atlas.place(place).prefix, LISTED, None);
-    let networks = draws.shares(|place| atlas.place(place).asn, LISTED, None);
+    let countries = draws.shares(|spot| spot.country, usize::MAX, true);
+    let kinds = draws.shares(|spot| spot.kind, usize::MAX, false);
+    let prefixes = draws.shares(|spot| spot.prefix, LISTED, false);
+    let networks = draws.shares(|spot| spot.asn, LISTED, false);
     let listed: Vec<u32> = networks.iter().map(|counted| counted.key).collect();
     let of_listed: Vec<(u32, &Cell)> = cells
         .iter()
-        .map(|cell| (atlas.place(cell.place).asn, cell))
+        .map(|cell| (cell.spot.asn, cell))
         .filter(|(asn, _)| listed.contains(asn))
         .collect();
     let networks = networks
@@ -216,6 +222,22 @@ pub fn place(senders: &[Sender], atlas: &Atlas) -> Placement {
         prefixes,
         kinds,
         networks_total: asns.len() as u64,
+    }
+}
+
+fn cell(unit: u32, id: PlaceId, weight: Weight, atlas: &Atlas) -> Cell {
+    let place = atlas.place(id);
+    let spot = Spot {
+        country: place.country,
+        asn: place.asn,
+        kind: place.kind,
+        prefix: place.prefix,
+    };
+    Cell {
+        unit,
+        place: id,
+        spot,
+        weight,
     }
 }
 
@@ -250,7 +272,7 @@ fn describe(asn: u32, cells: &[(u32, &Cell)], atlas: &Atlas) -> Network {
     let mut by_country: BTreeMap<Country, u64> = BTreeMap::new();
     let mut heaviest: Option<(&Cell, u64)> = None;
     for (_, cell) in cells.iter().filter(|(of, _)| *of == asn) {
-        *by_country.entry(atlas.place(cell.place).country).or_default() += cell.weight.packets;
+        *by_country.entry(cell.spot.country).or_default() += cell.weight.packets;
         if heaviest.is_none_or(|(_, packets)| cell.weight.packets > packets) {
             heaviest = Some((*cell, cell.weight.packets));
         }
@@ -273,44 +295,50 @@ struct Draws<'a> {
     effective: f64,
 }
 
+/// Draws that are summed side by side: the sums of one slot in so many draws lie together, so one pass over what the units give
+/// serves them all.
+const LANES: usize = 8;
+
 impl Draws<'_> {
     /// Shares of the packets by a key of the place. Keys beyond the `listed` largest share one slot and are left out.
-    /// With an atlas, the error of country labels is part of the interval.
+    /// With `labels`, the error of country labels is part of the interval.
     fn shares<K: Ord + Copy>(
         &self,
-        key: impl Fn(PlaceId) -> K,
+        key: impl Fn(&Spot) -> K,
         listed: usize,
-        labels: Option<&Atlas>,
+        labels: bool,
     ) -> Vec<Counted<K>> {
-        let mut totals: BTreeMap<K, Weight> = BTreeMap::new();
-        for cell in self.cells {
-            let total = totals.entry(key(cell.place)).or_default();
-            total.packets += cell.weight.packets;
-            total.sources += cell.weight.sources;
-        }
-        let all: f64 = totals.values().map(|w| w.packets as f64).sum();
-        let mut order: Vec<(K, Weight)> = totals.into_iter().collect();
+        let mut order: Vec<(K, Weight)> = self
+            .cells
+            .iter()
+            .map(|cell| (key(&cell.spot), cell.weight))
+            .collect();
+        order.sort_unstable_by_key(|(key, _)| *key);
+        order.dedup_by(|later, earlier| {
+            let same = later.0 == earlier.0;
+            if same {
+                earlier.1.packets += later.1.packets;
+                earlier.1.sources += later.1.sources;
+            }
+            same
+        });
+        let all: f64 = order.iter().map(|(_, w)| w.packets as f64).sum();
         order.sort_by(|a, b| b.1.packets.cmp(&a.1.packets).then(a.0.cmp(&b.0)));
-        let shown = order.len().min(listed);
+        order.truncate(listed);
+        let shown = order.len();
         let slot_of: BTreeMap<K, u32> = order
             .iter()
-            .take(shown)
             .enumerate()
             .map(|(i, (k, _))| (*k, i as u32))
             .collect();
         let slots = shown + 1; // the last one is "all others"
+        let slot = |cell: &Cell| slot_of.get(&key(&cell.spot)).copied().unwrap_or(shown as u32);
 
         // What each unit gives to each slot, units side by side: one entry for each pair.
         let mut given: Vec<(u32, u32, u64)> = self
             .cells
             .iter()
-            .map(|cell| {
-                (
-                    cell.unit,
-                    slot_of.get(&key(cell.place)).copied().unwrap_or(shown as u32),
-                    cell.weight.packets,
-                )
-            })
+            .map(|cell| (cell.unit, slot(cell), cell.weight.packets))
             .collect();
         given.sort_unstable();
         given.dedup_by(|later, earlier| {
@@ -320,90 +348,91 @@ impl Draws<'_> {
             }
             same
         });
-        let label_error = labels.map(|atlas| self.label_error(atlas, &slot_of, slots, &key));
+        let label_error = labels.then(|| self.label_error(&slot, slots));
 
         let mut random = Pcg64Mcg::new(0x0e91_ce47_e201_0310_7c15_9e37_79b9_4a7c);
         let mut drawn = vec![Vec::with_capacity(DRAWS); shown];
-        let mut weights = vec![0f64; self.units];
-        let mut sums = vec![0f64; slots];
-        for _ in 0..DRAWS {
-            weights.iter_mut().for_each(|w| *w = poisson_one(&mut random));
-            sums.iter_mut().for_each(|s| *s = 0.0);
+        let mut weights = vec![[0f64; LANES]; self.units];
+        let mut sums = vec![[0f64; LANES]; slots];
+        let mut one = vec![0f64; slots];
+        for _ in 0..DRAWS / LANES {
+            weights
+                .iter_mut()
+                .flatten()
+                .for_each(|w| *w = poisson_one(&mut random));
+            sums.iter_mut().for_each(|s| *s = [0.0; LANES]);
             for &(unit, slot, packets) in &given {
-                sums[slot as usize] += weights[unit as usize] * packets as f64;
+                let (weight, packets) = (&weights[unit as usize], packets as f64);
+                for (sum, weight) in sums[slot as usize].iter_mut().zip(weight) {
+                    *sum += weight * packets;
+                }
             }
-            let total: f64 = sums.iter().sum();
-            if total <= 0.0 {
-                continue; // no unit was drawn: nothing to say (only with very few units)
-            }
-            let mut p = dirichlet(&sums, self.effective / total, &mut random);
-            if let Some(errors) = &label_error {
-                confuse(&mut p, errors, &mut random);
-            }
-            for (slot, values) in drawn.iter_mut().enumerate() {
-                values.push(p[slot]);
+            for lane in 0..LANES {
+                one.iter_mut()
+                    .zip(&sums)
+                    .for_each(|(one, sums)| *one = sums[lane]);
+                let total: f64 = one.iter().sum();
+                if total <= 0.0 {
+                    continue; // no unit was drawn: nothing to say (only with very few units)
+                }
+                let mut p = dirichlet(&one, self.effective / total, &mut random);
+                if let Some(errors) = &label_error {
+                    confuse(&mut p, errors, &mut random);
+                }
+                for (values, share) in drawn.iter_mut().zip(&p) {
+                    values.push(*share);
+                }
             }
         }
+        let counted = |(key, weight): (K, Weight), mut values: Vec<f64>| {
+            let estimate = if all > 0.0 {
+                weight.packets as f64 / all
+            } else {
+                0.0
+            };
+            values.sort_unstable_by(f64::total_cmp);
+            let quantile = |q: f64| {
+                let at = ((values.len() as f64 - 1.0) * q).round();
+                values.get(at as usize).copied().unwrap_or(estimate)
+            };
+            let share = Interval {
+                estimate,
+                low: quantile(0.025).min(estimate),
+                high: quantile(0.975).max(estimate),
+            };
+            Counted {
+                key,
+                share: share.clamped(),
+                distinct: weight.sources,
+            }
+        };
         order
             .into_iter()
-            .take(shown)
             .zip(drawn)
-            .map(|((key, weight), mut values)| {
-                let estimate = if all > 0.0 {
-                    weight.packets as f64 / all
-                } else {
-                    0.0
-                };
-                values.sort_unstable_by(f64::total_cmp);
-                let quantile = |q: f64| {
-                    let at = ((values.len() as f64 - 1.0) * q).round();
-                    values.get(at as usize).copied().unwrap_or(estimate)
-                };
-                let share = Interval {
-                    estimate,
-                    low: quantile(0.025).min(estimate),
-                    high: quantile(0.975).max(estimate),
-                };
-                Counted {
-                    key,
-                    share: share.clamped(),
-                    distinct: weight.sources,
-                }
-            })
+            .map(|(row, values)| counted(row, values))
             .collect()
     }
 
     /// Beta parameters of "the label is right", by slot, from the kinds of its networks (SCIENCE 5.3: fixed lines 98 of 100,
     /// mobile 95, hosting, proxies and satellites 85; reserved space is no label that could be wrong).
-    fn label_error<K: Ord + Copy>(
-        &self,
-        atlas: &Atlas,
-        slot_of: &BTreeMap<K, u32>,
-        slots: usize,
-        key: &impl Fn(PlaceId) -> K,
-    ) -> Vec<Option<(f64, f64)>> {
+    fn label_error(&self, slot: &impl Fn(&Cell) -> u32, slots: usize) -> Vec<Option<(f64, f64)>> {
         let mut wrong = vec![(0.0, 0.0); slots];
         for cell in self.cells {
-            let Some(&slot) = slot_of.get(&key(cell.place)) else {
-                continue;
-            };
-            let place = atlas.place(cell.place);
-            let error = match place.kind {
+            let error = match cell.spot.kind {
                 Kind::Reserved => 0.0,
-                _ if place.country == Country::UNKNOWN => 0.0,
+                _ if cell.spot.country == Country::UNKNOWN => 0.0,
                 Kind::Mobile => 5.0,
                 Kind::Hosting | Kind::Proxy | Kind::Tor | Kind::Satellite | Kind::Anycast => 15.0,
                 Kind::Unknown | Kind::Access => 2.0,
             };
             let weight = cell.weight.packets as f64;
-            let sum: &mut (f64, f64) = &mut wrong[slot as usize];
+            let sum: &mut (f64, f64) = &mut wrong[slot(cell) as usize];
             sum.0 += weight * error;
             sum.1 += weight;
         }
-        wrong
-            .into_iter()
-            .map(|(error, weight)| (error > 0.0).then(|| (100.0 - error / weight, error / weight)))
-            .collect()
+        let parameters =
+            |(error, weight): (f64, f64)| (error > 0.0).then(|| (100.0 - error / weight, error / weight));
+        wrong.into_iter().map(parameters).collect()
     }
 }
 
@@ -445,22 +474,32 @@ fn dirichlet(sums: &[f64], scale: f64, random: &mut Pcg64Mcg) -> Vec<f64> {
 
 /// Moves the wrong part of each label to the other countries, in proportion to their shares.
 fn confuse(p: &mut [f64], errors: &[Option<(f64, f64)>], random: &mut Pcg64Mcg) {
-    let before = p.to_vec();
-    for (slot, error) in errors.iter().enumerate() {
-        let Some((right, wrong)) = *error else { continue };
-        if before[slot] <= 0.0 {
-            continue;
-        }
-        let lost = before[slot] * (1.0 - Beta::new(right, wrong).map_or(1.0, |b| b.sample(random)));
-        p[slot] -= lost;
-        let others = 1.0 - before[slot];
-        if others > 1e-12 {
-            for (other, share) in p.iter_mut().enumerate() {
-                if other != slot {
-                    *share += lost * before[other] / others;
-                }
+    // What label c loses goes to each other label d as lost_c * p_d / (1 - p_c): one sum over c serves all d.
+    let lost: Vec<f64> = p
+        .iter()
+        .zip(errors)
+        .map(|(&share, error)| match *error {
+            Some((right, wrong)) if share > 0.0 => {
+                share * (1.0 - Beta::new(right, wrong).map_or(1.0, |b| b.sample(random)))
             }
+            _ => 0.0,
+        })
+        .collect();
+    // Where there is no other country, what is lost goes to none that is listed.
+    let rate = |lost: f64, share: f64| {
+        if share < 1.0 - 1e-12 {
+            lost / (1.0 - share)
+        } else {
+            0.0
         }
+    };
+    let all: f64 = lost
+        .iter()
+        .zip(p.iter())
+        .map(|(&lost, &share)| rate(lost, share))
+        .sum();
+    for (share, lost) in p.iter_mut().zip(lost) {
+        *share += *share * (all - rate(lost, *share)) - lost;
     }
 }
 
@@ -492,5 +531,8 @@ mod tests {
         );
         assert!((p.iter().sum::<f64>() - 1.0).abs() < 1e-9);
         assert!(p.iter().all(|x| (0.0..=1.0).contains(x)));
+        let mut alone = vec![1.0, 0.0];
+        confuse(&mut alone, &[Some((98.0, 2.0)), None], &mut random);
+        assert!(alone[0] < 1.0, "the label of a single country may be wrong too");
     }
 }
