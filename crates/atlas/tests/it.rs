@@ -137,6 +137,15 @@ fn damaged_files_are_refused() {
     assert!(Atlas::from_bytes(Vec::new()).is_err());
 }
 
+/// The n-th address of a small part of each address space.
+fn numbered(v6: bool, n: u32) -> Ipv6Addr {
+    if v6 {
+        Ipv6Addr::from_bits(0x2a00_u128 << 112 | u128::from(n) << 60)
+    } else {
+        std::net::Ipv4Addr::from_bits(0x0900_0000 + n).to_ipv6_mapped()
+    }
+}
+
 /// Rows over a small part of each address space, so that they overlap.
 fn rows() -> impl Strategy<Value = Vec<Row>> {
     let row = (any::<bool>(), 0u32..400, 1u32..200, 0usize..4, 0u32..5).prop_map(
@@ -169,7 +178,7 @@ proptest! {
         let file = Build { built: "2026-01-01".into(), attribution: vec!["test".into()], rows: rows.clone() }.parts().write();
         let atlas = Atlas::from_bytes(file).unwrap();
         for (v6, n) in probes {
-            let address = if v6 { Ipv6Addr::from_bits(0x2a00_u128 << 112 | u128::from(n) << 60 | 5) } else { std::net::Ipv4Addr::from_bits(0x0900_0000 + n).to_ipv6_mapped() };
+            let address = numbered(v6, n);
             let holds = |row: &&Row| row.first <= address && address <= row.last;
             let country = rows.iter().filter(holds).filter_map(|row| row.country).next_back().unwrap_or(Country::UNKNOWN);
             let network = rows.iter().filter(holds).filter_map(|row| row.network.clone()).next_back();
