@@ -33,7 +33,7 @@ pub struct Atlas {
 }
 
 /// Blocks of one address family.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Table<A> {
     starts: Vec<A>,
     /// Index into the places.
@@ -42,6 +42,20 @@ struct Table<A> {
     lens: Vec<u8>,
     /// For each value of the top bits: the block that holds the first address with it.
     top: Vec<u32>,
+}
+
+/// Blocks that a table has room for before it must move: pages that are never written cost nothing.
+const ROOM: usize = 1 << 20;
+
+impl<A> Table<A> {
+    fn new() -> Table<A> {
+        Table {
+            starts: Vec::with_capacity(ROOM),
+            places: Vec::with_capacity(ROOM),
+            lens: Vec::with_capacity(ROOM),
+            top: Vec::new(),
+        }
+    }
 }
 
 impl Table<u32> {
@@ -136,7 +150,7 @@ impl Atlas {
     }
 
     fn load(file: std::borrow::Cow<'static, [u8]>) -> Result<Atlas, Error> {
-        let (mut ipv4, mut ipv6) = (Table::<u32>::default(), Table::<u128>::default());
+        let (mut ipv4, mut ipv6) = (Table::<u32>::new(), Table::<u128>::new());
         let parts = Parts::read_rows(
             &file,
             &mut |first, last, place| ipv4.add(first, last, place),
@@ -146,7 +160,7 @@ impl Atlas {
     }
 
     fn of_parts(parts: Parts, file: std::borrow::Cow<'static, [u8]>) -> Atlas {
-        let (mut ipv4, mut ipv6) = (Table::<u32>::default(), Table::<u128>::default());
+        let (mut ipv4, mut ipv6) = (Table::<u32>::new(), Table::<u128>::new());
         for (i, &(start, place)) in parts.ipv4.iter().enumerate() {
             ipv4.add(
                 start,

@@ -172,6 +172,8 @@ const STREAM_PEAK: u64 = 50_000;
 /// Hosts that a source must try before it is called a scanner, and how many packets it may send to each.
 const SCAN_HOSTS: u32 = 20;
 const SCAN_PACKETS_PER_HOST: u64 = 4;
+/// Probes in the strongest second from which on a scan that is not of SYNs is held against its vector's bar all the same.
+const SCAN_PEAK: u64 = 3_000;
 /// Scans that are named.
 const MAX_SCANS: usize = 1_000;
 
@@ -380,6 +382,10 @@ fn examine(
     let mut suspicions: Vec<Suspicion> = Vec::new();
     let mut by_vector = vec![usize::MAX; Vector::ALL.len()];
     let (mut speaks, mut outgoing_unreachable) = (false, 0);
+    let abused = lanes.iter().any(|lane| {
+        lane.vector == Vector::DnsAmplification
+            && tally.lanes().look(lane).is_some_and(|look| is_abused(lane, look))
+    });
     for &(_, index) in members {
         let index = index as usize;
         let conversation = conversations.get(index);
@@ -394,7 +400,7 @@ fn examine(
         if exchange.outgoing.icmp_types & (1 << 3 | 1 << 1) != 0 {
             outgoing_unreachable += exchange.outgoing.icmp;
         }
-        let scanner = scanners.binary_search(&peer).is_ok();
+        let set_aside = scanners.binary_search(&peer).is_ok();
         let incoming = conversations
             .strands(index)
             .filter(|strand| strand.forward != target_is_low);
@@ -404,7 +410,9 @@ fn examine(
                 *slot = suspicions.len();
                 suspicions.push(Suspicion::new(strand.vector));
             }
-            suspicions[*slot].add(peer, strand, &exchange, scanner);
+            let forged_questions = abused && strand.vector == Vector::DnsAmplification;
+            let asked_for = !forged_questions && exchange.asked_for(strand.vector);
+            suspicions[*slot].add(peer, strand, &exchange, asked_for || set_aside);
         }
     }
     for suspicion in &mut suspicions {
@@ -489,9 +497,9 @@ impl Suspicion {
         }
     }
 
-    fn add(&mut self, peer: Ipv6Addr, strand: &Strand, exchange: &Exchange, scanner: bool) {
+    fn add(&mut self, peer: Ipv6Addr, strand: &Strand, exchange: &Exchange, innocent: bool) {
         self.kept += strand.packets;
-        if exchange.asked_for(strand.vector) || scanner {
+        if innocent {
             return;
         }
         if strand.vector == Vector::SynFlood {
@@ -499,11 +507,22 @@ impl Suspicion {
             if strand.saw & (Strand::SAW_STACK_OPTIONS | Strand::SAW_BARE_SYN) == Strand::SAW_STACK_OPTIONS {
                 self.ordinary_stacks += 1;
             }
-            // One source, very many ports, hardly more packets than ports there are: it scans.
-            let many_ports = distinct_of_bins(&[strand.dst_ports]).is_none_or(|ports| ports > 40.0);
-            if many_ports && strand.packets < 2 * 65_536 && strand.packets >= 40 {
-                self.port_scanners.push(peer);
-            }
+        }
+        // One source, very many ports, hardly more packets than ports there are: it scans. Scanners use every kind of probe.
+        let probe = matches!(
+            strand.vector,
+            Vector::SynFlood
+                | Vector::XmasFlood
+                | Vector::NullFlood
+                | Vector::FinFlood
+                | Vector::AckFlood
+                | Vector::UdpFlood
+                | Vector::UdpNull
+        );
+        let many_ports = distinct_of_bins(&[strand.dst_ports]).is_none_or(|ports| ports > 40.0);
+        let small = strand.bytes / strand.packets.max(1) < 150;
+        if probe && small && many_ports && (40..2 * 65_536).contains(&strand.packets) {
+            self.port_scanners.push(peer);
         }
         let pairs = distinct_of_bins(&[strand.src_ports]).unwrap_or(f64::INFINITY)
             * distinct_of_bins(&[strand.dst_ports]).unwrap_or(f64::INFINITY);
@@ -593,11 +612,11 @@ fn ordinary(
         look.length.sorted().first().map_or(0, |(_, n)| *n) as f64 / look.length.total().max(1) as f64
     });
     let mean_bytes = suspicion.bytes as f64 / suspicion.packets.max(1) as f64;
+    if suspicion.is_port_scan() && (suspicion.vector == V::SynFlood || peaks[0] < SCAN_PEAK) {
+        return Some("a port scan");
+    }
     match suspicion.vector {
         V::SynFlood => {
-            if suspicion.is_port_scan() {
-                return Some("a port scan");
-            }
             let patient = suspicion.packets <= 12 * suspicion.senders.len() as u64;
             if suspicion.ordinary_stacks * 5 >= suspicion.senders.len() as u64 * 4
                 && patient
@@ -694,6 +713,21 @@ fn ordinary(
         _ => {}
     }
     None
+}
+
+/// Whether questions "of the target" are those of an attacker, captured on their way to the resolver: one name, asked for with a
+/// type that only tools use (ANY, which RFC 8482 lets servers refuse; RRSIG alone), hundreds of large answers.
+fn is_abused(lane: &Lane, look: &Look) -> bool {
+    let total: u64 = look.names.values().flat_map(|names| names.values()).sum();
+    let odd: u64 = [46, 255]
+        .iter()
+        .filter_map(|kind| look.names.get(kind))
+        .flat_map(|names| names.values())
+        .sum();
+    lane.packets >= 200
+        && lane.bytes / lane.packets >= 400
+        && odd * 10 >= total * 9
+        && name_share(look) >= 0.9
 }
 
 /// Share of the commonest DNS question among the questions counted.

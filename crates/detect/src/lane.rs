@@ -148,7 +148,8 @@ pub struct Lanes {
     all: Vec<Lane>,
     looks: Vec<Look>,
     cells: usize,
-    last: u32,
+    /// The lane that was touched last, by vector: during a flood that is nearly always the right one.
+    recent: [u32; Vector::ALL.len()],
     max_lanes: usize,
     /// Packets of lanes that were forgotten because the table was full.
     forgotten: u64,
@@ -170,7 +171,7 @@ impl Lanes {
             all: Vec::new(),
             looks: Vec::new(),
             cells: 0,
-            last: NONE,
+            recent: [NONE; Vector::ALL.len()],
             max_lanes,
             forgotten: 0,
             untimed: 0,
@@ -202,11 +203,11 @@ impl Lanes {
     }
 
     fn index(&mut self, dst: Ipv6Addr, vector: Vector) -> u32 {
-        if let Some(lane) = self.all.get(self.last as usize)
+        let recent = self.recent[vector as usize];
+        if let Some(lane) = self.all.get(recent as usize)
             && lane.dst == dst
-            && lane.vector == vector
         {
-            return self.last;
+            return recent;
         }
         if (self.all.len() + 1) * 2 > self.slots.len() {
             self.rebuild(self.slots.len() * 2);
@@ -222,8 +223,8 @@ impl Lanes {
                 slot => {
                     let lane = &self.all[slot as usize - 1];
                     if lane.dst == dst && lane.vector == vector {
-                        self.last = slot - 1;
-                        return self.last;
+                        self.recent[vector as usize] = slot - 1;
+                        return slot - 1;
                     }
                 }
             }
@@ -240,8 +241,8 @@ impl Lanes {
             records: 0,
         });
         self.slots[at] = self.all.len() as u32;
-        self.last = self.all.len() as u32 - 1;
-        self.last
+        self.recent[vector as usize] = self.all.len() as u32 - 1;
+        self.all.len() as u32 - 1
     }
 
     fn rebuild(&mut self, size: usize) {
@@ -255,7 +256,7 @@ impl Lanes {
             }
             self.slots[at] = index as u32 + 1;
         }
-        self.last = NONE;
+        self.recent = [NONE; Vector::ALL.len()];
     }
 
     /// Keeps the louder half of the lanes (by packets, ties by address and vector).

@@ -74,7 +74,8 @@ pub fn examine(part: &Part, attack: &Attack, atlas: &Atlas) -> Forgery {
         .map(|test| test.ratio.clamp(1.0 / RATIO_MAX, RATIO_MAX))
         .product();
     let reflection = part.vector.is_reflection();
-    if reflection && odds < RATIO_MAX {
+    // Answers are not often forged, so it takes two tests at their strongest to say that these are.
+    if reflection && odds < RATIO_MAX * RATIO_MAX {
         let real = Test {
             test: "reflection",
             value: None,

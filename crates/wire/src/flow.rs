@@ -320,7 +320,7 @@ pub struct Batch {
 
 impl Batch {
     /// Records after which a decoder stops filling and gives the batch back.
-    pub const FULL: usize = 4096;
+    pub const FULL: usize = 1024;
 
     /// Empties all lists and keeps their memory.
     pub fn clear(&mut self) {
