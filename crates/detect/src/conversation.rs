@@ -254,13 +254,15 @@ impl Conversations {
     pub fn add_all(&mut self, touches: &[Touch], hashes: &mut Vec<u64>) {
         hashes.clear();
         hashes.extend(touches.iter().map(|touch| Self::pair_hash(touch.src, touch.dst)));
-        const GROUP: usize = 16;
+        const GROUP: usize = 32;
         for (touches, hashes) in touches.chunks(GROUP).zip(hashes.chunks(GROUP)) {
             let mask = self.slots.len() - 1;
             let mut near = 0;
             let mut at = [0u32; GROUP];
             for (index, hash) in at.iter_mut().zip(hashes) {
-                *index = self.slots[*hash as usize & mask] as u32;
+                // A pair that the sample leaves out is not looked up.
+                let slot = if self.kept(*hash) { *hash as usize & mask } else { 0 };
+                *index = self.slots[slot] as u32;
             }
             for index in at {
                 near ^= self
