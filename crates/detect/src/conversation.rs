@@ -261,7 +261,11 @@ impl Conversations {
             let mut at = [0u32; GROUP];
             for (index, hash) in at.iter_mut().zip(hashes) {
                 // A pair that the sample leaves out is not looked up.
-                let slot = if self.kept(*hash) { *hash as usize & mask } else { 0 };
+                let slot = if self.kept(*hash) {
+                    *hash as usize & mask
+                } else {
+                    0
+                };
                 *index = self.slots[slot] as u32;
             }
             for index in at {

@@ -225,11 +225,8 @@ fn flood(
         .iter()
         .filter(|(_, talk, _)| talk.requests * 10 >= mean)
         .map(|(i, ..)| *i);
-    let why = format!(
-        "{requests} requests from {} clients: {}",
-        talks.len(),
-        signs.words()
-    );
+    let clients = if talks.len() == 1 { "one client".to_owned() } else { format!("{} clients", talks.len()) };
+    let why = format!("{requests} requests from {clients}: {}", signs.words());
     Some(suspect(tally, address, Vector::HttpFlood, requests, loud, why))
 }
 

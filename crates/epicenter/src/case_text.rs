@@ -241,8 +241,8 @@ impl Page {
         self.wrapped("  ", &warning);
         let about = if sources.distinct_exact { "" } else { "about " };
         self.line(&format!(
-            "  distinct    {about}{} source addresses",
-            count(sources.distinct)
+            "  distinct    {about}{}",
+            counted(sources.distinct, "source address", "source addresses")
         ));
         self.bar("forged", sources.forged, 12);
         self.bar("reflected", sources.reflected, 12);
@@ -454,10 +454,10 @@ fn headline(incident: &Incident) -> String {
         ""
     };
     format!(
-        "{} on {}: {size} from {about}{} addresses in {}{ongoing}. {mechanism}",
+        "{} on {}: {size} from {about}{} in {}{ongoing}. {mechanism}",
         capitalised(&vector_names(incident)),
         target(incident),
-        count(sources.distinct),
+        counted(sources.distinct, "address", "addresses"),
         duration(lasted),
     )
 }
@@ -499,6 +499,11 @@ fn count(n: u64) -> String {
         out.push(digit);
     }
     out
+}
+
+/// A number with the right form of its noun.
+fn counted(n: u64, one: &str, many: &str) -> String {
+    format!("{} {}", count(n), if n == 1 { one } else { many })
 }
 
 /// At most six characters.
