@@ -410,7 +410,8 @@ fn examine(
                 *slot = suspicions.len();
                 suspicions.push(Suspicion::new(strand.vector));
             }
-            let forged_questions = abused && strand.vector == Vector::DnsAmplification;
+            let large = strand.bytes >= 400 * strand.packets;
+            let forged_questions = abused && large && strand.vector == Vector::DnsAmplification;
             let asked_for = !forged_questions && exchange.asked_for(strand.vector);
             suspicions[*slot].add(peer, strand, &exchange, asked_for || set_aside);
         }

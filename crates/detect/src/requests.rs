@@ -225,7 +225,11 @@ fn flood(
         .iter()
         .filter(|(_, talk, _)| talk.requests * 10 >= mean)
         .map(|(i, ..)| *i);
-    let clients = if talks.len() == 1 { "one client".to_owned() } else { format!("{} clients", talks.len()) };
+    let clients = if talks.len() == 1 {
+        "one client".to_owned()
+    } else {
+        format!("{} clients", talks.len())
+    };
     let why = format!("{requests} requests from {clients}: {}", signs.words());
     Some(suspect(tally, address, Vector::HttpFlood, requests, loud, why))
 }

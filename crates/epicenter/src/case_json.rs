@@ -123,6 +123,7 @@ pub(crate) fn meaning(meaning: Meaning) -> &'static str {
         Meaning::Senders => "senders",
         Meaning::Reflectors => "reflectors",
         Meaning::Forged => "forged",
+        Meaning::Hidden => "hidden",
         Meaning::Undetermined => "undetermined",
     }
 }

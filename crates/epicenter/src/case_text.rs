@@ -231,6 +231,10 @@ impl Page {
                 "reflectors (abused machines)",
                 "THE SOURCES ARE REFLECTORS: machines that were made to answer. They are victims too; the sender is hidden behind them.",
             ),
+            Meaning::Hidden => (
+                "addresses (forged or reflectors)",
+                "THE SOURCES ARE FORGED OR REFLECTORS: hardly any is a sender. Countries and networks below do not say where the attack came from.",
+            ),
             Meaning::Undetermined => (
                 "sources",
                 "IT IS NOT DETERMINED whether the sources are forged. Read the places below with that in mind.",
@@ -433,6 +437,7 @@ fn headline(incident: &Incident) -> String {
         Meaning::Reflectors => {
             "The sources are reflectors, abused machines; the sender is hidden behind them."
         }
+        Meaning::Hidden => "The sources are forged or reflectors: countries do not say who sent it.",
         Meaning::Undetermined => "Whether the sources are forged is not determined.",
         Meaning::Senders => "The sources are the machines that sent it.",
     };

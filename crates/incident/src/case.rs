@@ -224,6 +224,8 @@ pub enum Meaning {
     Reflectors,
     /// The sources are forged: the geography means nothing.
     Forged,
+    /// Some are forged and the others are reflectors: hardly any is a sender.
+    Hidden,
     /// It cannot be told from this evidence whether they are forged.
     Undetermined,
 }

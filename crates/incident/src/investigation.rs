@@ -282,15 +282,15 @@ fn share(interval: Interval) -> Share {
 }
 
 fn meaning(trace: &Trace) -> Meaning {
-    let direct_high = 1.0 - trace.forged.low - trace.reflected.low;
-    if trace.forged.estimate >= 0.8 {
-        Meaning::Forged
-    } else if trace.reflected.estimate >= 0.5 {
-        Meaning::Reflectors
-    } else if trace.forged.estimate > 0.2 && trace.forged.high - trace.forged.low > 0.3 || direct_high < 0.2 {
-        Meaning::Undetermined
-    } else {
-        Meaning::Senders
+    let (forged, reflected) = (trace.forged.estimate, trace.reflected.estimate);
+    match () {
+        () if forged >= 0.8 => Meaning::Forged,
+        () if reflected >= 0.8 => Meaning::Reflectors,
+        // SCIENCE 5.1: under a fifth of direct packets, places say nothing of the senders.
+        () if forged + reflected >= 0.8 && forged >= 0.1 && reflected >= 0.1 => Meaning::Hidden,
+        () if forged > 0.2 && trace.forged.high - trace.forged.low > 0.3 => Meaning::Undetermined,
+        () if reflected >= 0.5 => Meaning::Reflectors,
+        () => Meaning::Senders,
     }
 }
 
@@ -368,6 +368,9 @@ fn incident_caveats(attack: &Attack, tally: &Tally, trace: &Trace, meaning: Mean
         ),
         Meaning::Reflectors => caveats.push(
             "The sources are reflectors, machines that were abused to answer; where the forged requests came from cannot be told from this traffic.".to_owned(),
+        ),
+        Meaning::Hidden => caveats.push(
+            "Some source addresses are forged and the others are reflectors: where the sender is cannot be told from them.".to_owned(),
         ),
         Meaning::Undetermined => caveats.push(
             "It is not determined whether the source addresses are forged; where the packets came from cannot be told from them with any confidence.".to_owned(),
