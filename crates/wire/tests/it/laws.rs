@@ -55,7 +55,7 @@ fn in_pieces(data: &[u8], cuts: &[usize]) -> (Vec<Flow>, Faults) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig { rng_seed: proptest::test_runner::RngSeed::Fixed(7), ..ProptestConfig::with_cases(500) })]
 
     #[test]
     fn pieces_do_not_matter(packets in prop::collection::vec(packet(), 1..20), mut cuts in prop::collection::vec(0usize..3000, 0..12)) {
@@ -74,7 +74,12 @@ proptest! {
         let same = part.len().saturating_sub(1);
         prop_assert_eq!(&part[..same], &whole[..same]);
         prop_assert!(part.len() <= whole.len() + 1);
-        prop_assert!(cut == data.len() || whole == part || faults.iter().next().is_some());
+        // A file that ends between two records shows no cut; any other does.
+        let mut ends = vec![24];
+        for packet in &packets {
+            ends.push(ends[ends.len() - 1] + 16 + packet.len());
+        }
+        prop_assert!(ends.contains(&cut) || faults.count(wire::Reason::FileTruncated) == 1);
     }
 
     #[test]
