@@ -32,6 +32,8 @@ pub struct Flow {
     pub detail: u32,
     /// Identification of the fragment train (IPv4 identification or IPv6 fragment header), 0 where not fragmented.
     pub fragment_id: u32,
+    /// Offset of a fragment in its datagram, in units of eight bytes; 0 for a first one and for whole packets.
+    pub fragment_offset: u16,
     /// Transport source port; 0 where there is none or it was not captured.
     pub src_port: u16,
     /// Transport destination port; 0 where there is none or it was not captured.
@@ -118,6 +120,7 @@ impl Flow {
         sampling: 1,
         detail: Flow::NO_DETAIL,
         fragment_id: 0,
+        fragment_offset: 0,
         src_port: 0,
         dst_port: 0,
         tcp_window: 0,

@@ -215,6 +215,7 @@ struct Ip {
     tos: u8,
     fragment: Fragment,
     fragment_id: u32,
+    fragment_offset: u16,
     options: bool,
 }
 
@@ -228,6 +229,7 @@ fn ip(data: &[u8], wire_length: u32, flow: &mut Flow, batch: &mut Batch, offset:
     flow.tos = header.tos;
     flow.fragment = header.fragment;
     flow.fragment_id = header.fragment_id;
+    flow.fragment_offset = header.fragment_offset;
     flow.has |= Flow::HAS_TTL | if header.options { Flow::HAS_IP_OPTIONS } else { 0 };
     if header.fragment == Fragment::Later {
         return Ok(());
@@ -292,6 +294,7 @@ fn ipv4(data: &[u8], wire_length: u32) -> Result<Ip, Reason> {
         tos: fixed[1],
         fragment,
         fragment_id: if fragment == Fragment::None { 0 } else { id },
+        fragment_offset: position,
         options: header > 20,
     })
 }
@@ -324,6 +327,7 @@ fn ipv6(data: &[u8], wire_length: u32) -> Result<Ip, Reason> {
         tos: (fixed[0] & 15) << 4 | fixed[1] >> 4,
         fragment: Fragment::None,
         fragment_id: 0,
+        fragment_offset: 0,
         options: false,
     };
     for _ in 0..EXTENSIONS_MAX {
@@ -344,6 +348,7 @@ fn ipv6(data: &[u8], wire_length: u32) -> Result<Ip, Reason> {
                 return Ok(ip);
             };
             ip.fragment_id = id;
+            ip.fragment_offset = place >> 3;
             ip.fragment = match (place & 1 != 0, place & 0xfff8) {
                 (_, 1..) => Fragment::Later,
                 (true, 0) => Fragment::First,
@@ -670,7 +675,11 @@ mod tests {
         );
         let later = decoded(101, &v4(17, 0x2000 | 185, &[0, 53, 0, 99]));
         assert_eq!(later.flows[0].fragment, Fragment::Later);
-        assert_eq!((later.flows[0].src_port, later.flows[0].fragment_id), (0, 7));
+        let later = later.flows[0];
+        assert_eq!(
+            (later.src_port, later.fragment_id, later.fragment_offset),
+            (0, 7, 185)
+        );
     }
 
     #[test]

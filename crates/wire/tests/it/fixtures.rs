@@ -26,6 +26,9 @@ fn rendered(data: &[u8]) -> String {
             flow.fragment,
             flow.hint,
         );
+        if flow.fragment != wire::Fragment::None {
+            let _ = write!(text, " train {} at {}", flow.fragment_id, flow.fragment_offset);
+        }
         if flow.icmp_type != 0 {
             let _ = write!(text, " icmp {}", flow.icmp_type);
         }
