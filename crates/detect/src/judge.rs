@@ -257,7 +257,7 @@ struct Case {
 /// Destinations that got enough to be looked at, in address order: alone, or as one of many in a prefix.
 fn candidates(tally: &Tally, options: &Options) -> Vec<Ipv6Addr> {
     let in_networks = |address: Ipv6Addr| {
-        options.networks.is_empty() || options.networks.iter().any(|network| contains(network, address))
+        options.networks.is_empty() || options.networks.iter().any(|network| network.contains(address))
     };
     let mut alone: Vec<Ipv6Addr> = tally
         .lanes()
@@ -291,23 +291,7 @@ fn block_of(address: Ipv6Addr) -> Prefix {
     } else {
         64
     };
-    prefix_of(address, len)
-}
-
-fn prefix_of(address: Ipv6Addr, len: u8) -> Prefix {
-    let mask = if len == 0 {
-        0
-    } else {
-        u128::MAX << (128 - u32::from(len))
-    };
-    Prefix {
-        base: Ipv6Addr::from_bits(address.to_bits() & mask),
-        len,
-    }
-}
-
-fn contains(prefix: &Prefix, address: Ipv6Addr) -> bool {
-    prefix_of(address, prefix.len).base == prefix.base
+    Prefix::of(address, len)
 }
 
 /// Whether an address can be one host's: groups and broadcasts are heard by many and attacked by nobody.
@@ -966,7 +950,7 @@ impl Case {
         finish_parts(&mut parts);
         let (start_ns, end_ns, longest_pause_s) = span(&parts)?;
         Some(Attack {
-            target: prefix_of(self.address, 128),
+            target: Prefix::of(self.address, 128),
             hosts: vec![self.address],
             start_ns,
             end_ns,
@@ -1220,7 +1204,7 @@ fn join_neighbours(attacks: Vec<Attack>) -> Vec<Attack> {
             } else {
                 56
             };
-            prefix_of(a.target.base, len)
+            Prefix::of(a.target.base, len)
         };
         match joined.last_mut() {
             Some(last) if wide(last) == wide(&attack) && last.parts[0].vector == attack.parts[0].vector => {
@@ -1265,10 +1249,10 @@ impl Attack {
 /// The smallest prefix that holds all these hosts.
 fn common_prefix(hosts: &[Ipv6Addr]) -> Prefix {
     let (Some(first), Some(last)) = (hosts.iter().min(), hosts.iter().max()) else {
-        return prefix_of(Ipv6Addr::UNSPECIFIED, 0);
+        return Prefix::of(Ipv6Addr::UNSPECIFIED, 0);
     };
     let len = (first.to_bits() ^ last.to_bits()).leading_zeros() as u8;
-    prefix_of(*first, len)
+    Prefix::of(*first, len)
 }
 
 /// Sources that try many hosts, a few packets each, and complete nothing.
