@@ -125,7 +125,7 @@ pub(crate) fn run(kind: &str, packets: u64, file: &str) -> anyhow::Result<()> {
             continue;
         }
         match n % 10 {
-            0 | 1 => background(&mut writer, at, n, &mut random)?,
+            0 | 1 => background(&mut writer, at, n)?,
             2..=6 => {
                 let src = loop {
                     if let Some(ip) = public(random.next() as u32) {
@@ -198,7 +198,7 @@ fn amplified(writer: &mut Writer, at: u64, phase: u64, random: &mut Random) -> s
 }
 
 /// Steps of sessions between 2,000 clients and 50 servers, and questions to a resolver.
-fn background(writer: &mut Writer, at: u64, n: u64, random: &mut Random) -> std::io::Result<()> {
+fn background(writer: &mut Writer, at: u64, n: u64) -> std::io::Result<()> {
     let step = n / 10 * 2 + n % 10;
     let client_number = (step / 16 % 2_000) as u32;
     let client = (0x5100_0000 + client_number * 4_099).to_be_bytes();
@@ -261,7 +261,6 @@ fn background(writer: &mut Writer, at: u64, n: u64, random: &mut Random) -> std:
             );
         }
     };
-    let _ = random;
     let (from, to) = if src == client { (port, 443) } else { (443, port) };
     let header = tcp(from, to, flags, options);
     let transport = if options { &header[..] } else { &header[..20] };

@@ -798,7 +798,7 @@ impl Case {
             part.senders = self.suspicions[at].claim();
             parts.push(part);
         }
-        if let Some(part) = self.water_torture(tally, &parts) {
+        if let Some(part) = self.water_torture(tally) {
             parts.retain(|p| p.vector != Vector::DnsFlood);
             parts.push(part);
         }
@@ -889,7 +889,7 @@ impl Case {
     }
 
     /// Queries for names that do not exist, each another one: aimed at an authoritative server.
-    fn water_torture(&self, tally: &Tally, parts: &[Part]) -> Option<Part> {
+    fn water_torture(&self, tally: &Tally) -> Option<Part> {
         let (_, packets, bytes, cells, look) = self.lane(Vector::DnsFlood)?;
         let look = look.as_ref()?;
         let answers = tally.dns_answers(self.address)?;
@@ -905,7 +905,6 @@ impl Case {
         {
             return None;
         }
-        let _ = parts;
         let conversations = tally.conversations();
         let mut senders = Vec::new();
         for index in 0..conversations.len() {
