@@ -1,10 +1,11 @@
 //! What must hold for any bytes whatsoever. One function for each fuzz target; `tests/corpus.rs` runs the same functions over the
 //! corpora and over seeded mutations of them on the stable toolchain.
 
-use wire::{Batch, Capture, Faults, Flow};
+use wire::{Batch, Capture, Collector, Faults, Flow};
 
 /// Flows and faults of a whole capture that is fed in pieces of the given size.
 fn decode(data: &[u8], piece: usize) -> Option<(Vec<Flow>, Faults)> {
+    let mut collector = Collector::new();
     let mut capture = Capture::new(wire::recognise(data))?;
     let (mut batch, mut flows, mut faults) = (Batch::default(), Vec::new(), Faults::default());
     let mut held: Vec<u8> = Vec::new();
@@ -20,7 +21,7 @@ fn decode(data: &[u8], piece: usize) -> Option<(Vec<Flow>, Faults)> {
     for piece in data.chunks(piece) {
         held.extend_from_slice(piece);
         loop {
-            let consumed = capture.decode(&held, &mut batch);
+            let consumed = capture.decode(&held, &mut collector, &mut batch);
             let full = batch.is_full();
             assert!(consumed <= held.len(), "more was consumed than given");
             held.drain(..consumed);
@@ -34,7 +35,7 @@ fn decode(data: &[u8], piece: usize) -> Option<(Vec<Flow>, Faults)> {
             "the decoder wants to hold too much"
         );
     }
-    capture.finish(&held, &mut batch);
+    capture.finish(&held, &mut collector, &mut batch);
     take(&mut batch);
     Some((flows, faults))
 }

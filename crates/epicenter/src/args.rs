@@ -22,6 +22,11 @@ pub(crate) enum Command {
         after_help = "Examples:\n  epicenter investigate capture.pcap\n  epicenter investigate monday.pcapng.gz tuesday.pcapng.zst --format json -o case.json\n  tcpdump -c 100000 -w - | epicenter investigate -\n  epicenter investigate --network 203.0.113.0/24 --fail-on-attack capture.pcap"
     )]
     Investigate(InvestigateArgs),
+    /// Print the records of captures and export packets: JSON lines, CSV or columns
+    #[command(
+        after_help = "Examples:\n  epicenter decode netflow.pcap\n  epicenter decode --format csv --fields first,src,dst,packets,bytes,sampling templates.bin data.bin\n  epicenter decode --list-fields"
+    )]
+    Decode(DecodeArgs),
     /// Say who an address is: country, network, prefix, kind, announced or not
     #[command(
         after_help = "Examples:\n  epicenter lookup 8.8.8.8 2606:4700::1111\n  epicenter lookup --format json --file addresses.txt\n  cut -f1 log | epicenter lookup -"
@@ -63,7 +68,7 @@ pub(crate) enum Format {
 
 #[derive(Debug, Args)]
 pub(crate) struct InvestigateArgs {
-    /// Captures: pcap or pcapng, plain, gzip or zstd; `-` is standard input. Several make one case
+    /// Captures of packets or export packets, IPFIX files; plain, gzip or zstd; `-` is standard input. Several make one case
     #[arg(required = true, value_name = "INPUT")]
     pub(crate) inputs: Vec<PathBuf>,
     /// Form of the output
@@ -72,6 +77,8 @@ pub(crate) struct InvestigateArgs {
     /// Only targets in this prefix; may be given several times
     #[arg(long, value_name = "CIDR")]
     pub(crate) network: Vec<atlas::Prefix>,
+    #[command(flatten)]
+    pub(crate) exports: ExportArgs,
     #[command(flatten)]
     pub(crate) atlas: AtlasArgs,
     /// Threads to use, 1 or 2; the result is the same
@@ -86,6 +93,91 @@ pub(crate) struct InvestigateArgs {
     /// Write to this file instead of standard output
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+}
+
+/// How records are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DecodeFormat {
+    /// One JSON object a line, with what is known of the record
+    Json,
+    /// Comma-separated values with a header line
+    Csv,
+    /// One JSON object for every 65,536 records, with an array for each field: columns of one type, as Parquet wants them
+    Columns,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DecodeArgs {
+    /// Captures, IPFIX files, bare export messages; `-` is standard input. Templates of one are known to the next
+    #[arg(value_name = "INPUT", required_unless_present = "list_fields")]
+    pub(crate) inputs: Vec<PathBuf>,
+    /// Form of the output
+    #[arg(long, value_enum, default_value = "json")]
+    pub(crate) format: DecodeFormat,
+    /// Only these fields, in this order
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    pub(crate) fields: Vec<String>,
+    /// Show all fields with the IANA element that each holds
+    #[arg(long)]
+    pub(crate) list_fields: bool,
+    #[command(flatten)]
+    pub(crate) exports: ExportArgs,
+    /// Write to this file instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// What is said about exporters from outside.
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// Sampling rate, one of N packets, of one exporter or of all; it wins over what exporters say. May be given several times
+    #[arg(long, value_name = "[EXPORTER=]N", value_parser = rate)]
+    pub(crate) sampling: Vec<(Option<std::net::IpAddr>, u32)>,
+    /// Templates and sampling rates known from before, as `listen` keeps them
+    #[arg(long, value_name = "FILE")]
+    pub(crate) state: Option<PathBuf>,
+}
+
+impl ExportArgs {
+    /// A collector that knows what was said.
+    pub(crate) fn collector(&self) -> anyhow::Result<wire::Collector> {
+        let mut collector = wire::Collector::new();
+        for &(exporter, rate) in &self.sampling {
+            collector.set_rate(exporter.map(mapped), rate);
+        }
+        if let Some(path) = &self.state {
+            match std::fs::read(path) {
+                Ok(saved) if collector.load(&saved, 0) => {}
+                Ok(_) => anyhow::bail!("{}: not a state of exporters, or damaged", path.display()),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(anyhow::Error::new(error).context(path.display().to_string())),
+            }
+        }
+        Ok(collector)
+    }
+}
+
+fn mapped(address: std::net::IpAddr) -> std::net::Ipv6Addr {
+    match address {
+        std::net::IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+        std::net::IpAddr::V6(v6) => v6,
+    }
+}
+
+fn rate(text: &str) -> Result<(Option<std::net::IpAddr>, u32), String> {
+    let (exporter, rate) = match text.split_once('=') {
+        Some((exporter, rate)) => {
+            let exporter = exporter
+                .parse()
+                .map_err(|_| format!("{exporter:?} is no address"))?;
+            (Some(exporter), rate)
+        }
+        None => (None, text),
+    };
+    match rate.parse() {
+        Ok(rate @ 1..) => Ok((exporter, rate)),
+        _ => Err(format!("{rate:?} is no rate: a whole number, 1 or more")),
+    }
 }
 
 #[derive(Debug, Args)]

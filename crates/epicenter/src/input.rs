@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::mpsc;
 
 use incident::case::{Input, InputFault};
-use wire::{Batch, Capture, Faults, Kind, Reason};
+use wire::{Batch, Capture, Collector, Faults, Format, Kind, Messages, Reason};
 
 /// Bytes read at once.
 const READ: usize = 512 << 10;
@@ -20,17 +20,27 @@ const QUEUE: usize = 8;
 const NESTED_MAX: usize = 2;
 
 /// What this program accepts, for error messages.
-const ACCEPTED: &str = "pcap and pcapng captures, plain, gzip or zstd";
+const ACCEPTED: &str = "pcap and pcapng captures (of packets, or of NetFlow, IPFIX or sFlow export packets), IPFIX files and bare export messages; plain, gzip or zstd";
 
-/// Reads one input to its end and gives its batches to `count`. `progress` is told how many bytes of the file were read.
+/// How an input is read.
+pub(crate) struct How<'a> {
+    /// 1, or more for reading and counting at the same time.
+    pub(crate) threads: u8,
+    /// Whether what exporters say beyond the record is kept.
+    pub(crate) keep_exported: bool,
+    /// Told how many bytes of the file were read.
+    pub(crate) progress: &'a (dyn Fn(u64) + Sync),
+}
+
+/// Reads one input to its end and gives its batches to `count`. Templates and sampling rates that it teaches stay in the `collector`.
 ///
 /// # Errors
 ///
 /// A line for people, where the input cannot be read at all. Damage further in is noted as faults of the input.
 pub(crate) fn read(
     path: &Path,
-    threads: u8,
-    progress: &(dyn Fn(u64) + Sync),
+    how: &How<'_>,
+    collector: &mut Collector,
     mut count: impl FnMut(&Batch) + Send,
 ) -> Result<Input, String> {
     let name = path.display().to_string();
@@ -39,17 +49,15 @@ pub(crate) fn read(
     let metered = Metered {
         source,
         bytes: &bytes,
-        progress,
+        progress: how.progress,
     };
-    let mut decoder = Decoder::open(Box::new(BufReader::with_capacity(READ, metered)))
+    let before = (collector.totals(), collector.lost());
+    let mut decoder = Decoder::open(Box::new(BufReader::with_capacity(READ, metered)), collector)
         .map_err(|problem| format!("{name}: {problem}"))?;
+    let is_empty = matches!(decoder.records, Records::None);
     let mut input = Input {
         name,
-        kind: if decoder.capture.is_some() {
-            "packets"
-        } else {
-            "empty"
-        },
+        kind: "empty",
         bytes: 0,
         records: 0,
         packets: 0,
@@ -74,11 +82,16 @@ pub(crate) fn read(
         faults.merge(&batch.faults);
         count(batch);
     };
-    if threads <= 1 {
-        let mut batch = Batch::default();
+    let new_batch = || Batch {
+        keep_exported: how.keep_exported,
+        ..Batch::default()
+    };
+    if how.threads <= 1 {
+        let mut batch = new_batch();
         while decoder.fill(&mut batch) {
             note(&batch, &mut input);
         }
+        drop(decoder);
     } else {
         std::thread::scope(|scope| {
             let (full, filled) = mpsc::sync_channel::<Batch>(QUEUE);
@@ -90,7 +103,7 @@ pub(crate) fn read(
                         Ok(batch) => batch,
                         Err(_) if made < QUEUE + 2 => {
                             made += 1;
-                            Batch::default()
+                            new_batch()
                         }
                         Err(_) => match emptied.recv() {
                             Ok(batch) => batch,
@@ -111,15 +124,52 @@ pub(crate) fn read(
         });
     }
     input.bytes = bytes.load(std::sync::atomic::Ordering::Relaxed);
-    input.faults = faults
+    if !is_empty {
+        let (totals, lost) = (collector.totals(), collector.lost());
+        let of = |format: Format| totals.records[format as usize] - before.0.records[format as usize];
+        let messages: u64 = (0..Format::ALL.len())
+            .map(|i| totals.messages[i] - before.0.messages[i])
+            .sum();
+        input.kind = kind(input.records, messages, of);
+        faults.note_many(Reason::ExportLost, lost.saturating_sub(before.1), 0);
+    }
+    input.faults = self::faults(&faults);
+    Ok(input)
+}
+
+/// Faults as the case has them.
+pub(crate) fn faults(faults: &Faults) -> Vec<InputFault> {
+    faults
         .iter()
         .map(|fault| InputFault {
             reason: fault.reason.name(),
             count: fault.count,
             first_offset: fault.first_offset,
         })
-        .collect();
-    Ok(input)
+        .collect()
+}
+
+/// What an input is, by what its records are. The fixed forms v1 and v7 count as v5, of which they are variants.
+fn kind(records: u64, messages: u64, of: impl Fn(Format) -> u64) -> &'static str {
+    let exported: u64 = Format::ALL.iter().map(|format| of(*format)).sum();
+    let kinds = [
+        ("packets", records.saturating_sub(exported)),
+        (
+            "netflow5",
+            of(Format::Netflow1) + of(Format::Netflow5) + of(Format::Netflow7),
+        ),
+        ("netflow9", of(Format::Netflow9)),
+        ("ipfix", of(Format::Ipfix)),
+        ("sflow", of(Format::Sflow)),
+    ];
+    let mut there = kinds.iter().filter(|(_, count)| *count > 0);
+    match (there.next(), there.next()) {
+        (Some((kind, _)), None) => kind,
+        (Some(_), Some(_)) => "mixed",
+        // Messages without any record, templates for example.
+        (None, _) if messages > 0 => "mixed",
+        (None, _) => "packets",
+    }
 }
 
 fn open(path: &Path) -> Result<Box<dyn Read + Send>, String> {
@@ -153,10 +203,40 @@ impl Read for Metered<'_> {
     }
 }
 
-/// A capture being decoded.
+/// What decodes an input.
+enum Records {
+    None,
+    Capture(Capture),
+    Messages(Messages),
+}
+
+impl Records {
+    fn decode(&mut self, input: &[u8], collector: &mut Collector, batch: &mut Batch) -> usize {
+        match self {
+            Records::None => 0,
+            Records::Capture(capture) => capture.decode(input, collector, batch),
+            Records::Messages(messages) => messages.decode(input, collector, batch),
+        }
+    }
+
+    /// Uses the end of the input; returns how much of it was used (all, unless the batch is full).
+    fn finish(&mut self, rest: &[u8], collector: &mut Collector, batch: &mut Batch) -> usize {
+        match self {
+            Records::None => rest.len(),
+            Records::Capture(capture) => {
+                capture.finish(rest, collector, batch);
+                rest.len()
+            }
+            Records::Messages(messages) => messages.finish(rest, collector, batch),
+        }
+    }
+}
+
+/// An input being decoded.
 struct Decoder<'a> {
     source: Box<dyn BufRead + Send + 'a>,
-    capture: Option<Capture>,
+    records: Records,
+    collector: &'a mut Collector,
     /// Bytes read and not yet consumed are `buffer[start..end]`.
     buffer: Vec<u8>,
     start: usize,
@@ -167,7 +247,10 @@ struct Decoder<'a> {
 }
 
 impl<'a> Decoder<'a> {
-    fn open(mut source: Box<dyn BufRead + Send + 'a>) -> Result<Decoder<'a>, String> {
+    fn open(
+        mut source: Box<dyn BufRead + Send + 'a>,
+        collector: &'a mut Collector,
+    ) -> Result<Decoder<'a>, String> {
         let mut compressed = false;
         for _ in 0..=NESTED_MAX {
             let head = head(&mut *source).map_err(|error| format!("cannot be read: {error}"))?;
@@ -192,7 +275,12 @@ impl<'a> Decoder<'a> {
                 }
                 kind => {
                     return Ok(Decoder {
-                        capture: Capture::new(kind),
+                        records: match Capture::new(kind) {
+                            Some(capture) => Records::Capture(capture),
+                            None if kind == Kind::Messages => Records::Messages(Messages::new()),
+                            None => Records::None,
+                        },
+                        collector,
                         buffer: vec![0; Capture::NEEDS_MAX + READ],
                         source: Box::new(Rejoined { head, at: 0, source }),
                         start: 0,
@@ -212,11 +300,17 @@ impl<'a> Decoder<'a> {
     /// Fills a batch. False when there is nothing more.
     fn fill(&mut self, batch: &mut Batch) -> bool {
         batch.clear();
-        let Some(capture) = &mut self.capture else {
+        if matches!(self.records, Records::None) {
             return false;
-        };
+        }
+        while self.done && self.start < self.end && !batch.is_full() {
+            let rest = &self.buffer[self.start..self.end];
+            self.start += self.records.finish(rest, self.collector, batch);
+        }
         while !batch.is_full() && !self.done {
-            let consumed = capture.decode(&self.buffer[self.start..self.end], batch);
+            let consumed = self
+                .records
+                .decode(&self.buffer[self.start..self.end], self.collector, batch);
             self.start += consumed;
             if batch.is_full() {
                 break;
@@ -228,7 +322,9 @@ impl<'a> Decoder<'a> {
             match self.source.read(&mut self.buffer[self.end..]) {
                 Ok(0) => {
                     self.done = true;
-                    capture.finish(&self.buffer[..self.end], batch);
+                    self.start = self
+                        .records
+                        .finish(&self.buffer[..self.end], self.collector, batch);
                 }
                 Ok(read) => {
                     self.end += read;
@@ -245,11 +341,14 @@ impl<'a> Decoder<'a> {
                         },
                         self.offset,
                     );
-                    capture.finish(&self.buffer[..self.end], batch);
+                    self.start = self
+                        .records
+                        .finish(&self.buffer[..self.end], self.collector, batch);
                 }
             }
         }
-        !batch.flows.is_empty() || batch.faults.iter().next().is_some() || !self.done
+        let more = !self.done || self.start < self.end;
+        !batch.flows.is_empty() || batch.faults.iter().next().is_some() || more
     }
 }
 

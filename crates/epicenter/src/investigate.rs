@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use detect::{Options, Tally};
+use incident::case::Input;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use wire::{Batch, Collector};
 
 use crate::args::{Format, InvestigateArgs};
 use crate::{case_json, case_text, fingerprint, input, lookup, tell};
@@ -19,21 +21,24 @@ const PROGRESS_FROM: u64 = 32 << 20;
 pub(crate) fn run(args: &InvestigateArgs) -> anyhow::Result<ExitCode> {
     // Counting needs no atlas, so it is loaded while the input is read; but a wrong --atlas is told before an hour of reading.
     let atlas = lookup::open(&args.atlas)?;
-    let mut tally = Tally::new();
-    let mut inputs = Vec::new();
-    let mut unread = 0;
     let bar = progress_bar(args);
-    for path in &args.inputs {
-        match input::read(path, args.threads, &|bytes| bar.inc(bytes), |batch| {
-            tally.add(batch)
-        }) {
-            Ok(input) => inputs.push(input),
-            Err(problem) => {
-                unread += 1;
-                bar.suspend(|| tell(&problem));
-            }
-        }
+    let mut collector = args.exports.collector()?;
+    let mut read = read_all(args, &mut collector, &bar);
+    // A sampling rate that was told after records that needed it: the same input once more, with the rates known from the start. What
+    // came through a pipe is gone, and the case says so.
+    let again = collector.is_late() && args.inputs.iter().all(|path| path.is_file());
+    if again {
+        let mut informed = args.exports.collector()?;
+        informed.load(&collector.save(), 0);
+        collector = informed;
+        drop(std::mem::take(&mut read.tally));
+        read = read_all(args, &mut collector, &bar);
     }
+    let Read {
+        tally,
+        inputs,
+        unread,
+    } = read;
     bar.finish_and_clear();
     if inputs.is_empty() {
         return Ok(ExitCode::from(1));
@@ -59,6 +64,39 @@ pub(crate) fn run(args: &InvestigateArgs) -> anyhow::Result<ExitCode> {
         () if unread > 0 => ExitCode::from(1),
         () => ExitCode::SUCCESS,
     })
+}
+
+/// What reading all inputs gave.
+#[derive(Default)]
+struct Read {
+    tally: Tally,
+    inputs: Vec<Input>,
+    /// Inputs that could not be read at all.
+    unread: u32,
+}
+
+fn read_all(args: &InvestigateArgs, collector: &mut Collector, bar: &ProgressBar) -> Read {
+    let mut read = Read::default();
+    for path in &args.inputs {
+        let how = input::How {
+            threads: args.threads,
+            keep_exported: false,
+            progress: &|bytes| bar.inc(bytes),
+        };
+        match input::read(path, &how, collector, |batch| read.tally.add(batch)) {
+            Ok(input) => read.inputs.push(input),
+            Err(problem) => {
+                read.unread += 1;
+                bar.suspend(|| tell(&problem));
+            }
+        }
+    }
+    let mut rest = Batch::default();
+    collector.give_up(&mut rest);
+    if let Some(last) = read.inputs.last_mut() {
+        last.faults.extend(input::faults(&rest.faults));
+    }
+    read
 }
 
 fn write(path: Option<&Path>, text: &str) -> anyhow::Result<()> {

@@ -6,6 +6,7 @@
 mod args;
 mod case_json;
 mod case_text;
+mod decode;
 mod fingerprint;
 mod input;
 mod investigate;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Investigate(args) => investigate::run(&args),
+        Command::Decode(args) => decode::run(&args),
         Command::Lookup(args) => lookup::lookup(&args),
         Command::Atlas(AtlasCommand::Build(args)) => lookup::build(&args),
         Command::Atlas(AtlasCommand::Show(args)) => lookup::show(&args),

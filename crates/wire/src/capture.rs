@@ -5,6 +5,7 @@
 //! far as they can be true: a record longer than [`RECORD_MAX`] is damage, and the decoder looks for the next record whose
 //! header is plausible and is followed by another plausible one.
 
+use crate::collector::Collector;
 use crate::fault::Reason;
 use crate::flow::Batch;
 use crate::packet;
@@ -116,12 +117,12 @@ impl Capture {
         })
     }
 
-    /// Decodes whole records from `input` into `batch` until the input holds no further whole record or the batch
+    /// Decodes whole records from `input` into `batch`, and through `collector` the export messages that the packets carry, until the input holds no further whole record or the batch
     /// [is full](Batch::is_full). Returns how many bytes were consumed: drop them and call again with the rest and more.
     /// Zero consumed and the batch not full means that more bytes are needed, never more than [`Capture::NEEDS_MAX`] in all.
     ///
     /// The loop walks records of the one state that the file is in; a packet's bytes are looked at where they lie.
-    pub fn decode(&mut self, input: &[u8], batch: &mut Batch) -> usize {
+    pub fn decode(&mut self, input: &[u8], collector: &mut Collector, batch: &mut Batch) -> usize {
         let mut at = 0;
         while !batch.is_full() {
             if self.skip > 0 {
@@ -133,7 +134,7 @@ impl Capture {
                     break;
                 }
             }
-            match self.step(&input[at..], batch) {
+            match self.step(&input[at..], collector, batch) {
                 Step::Took(bytes) => {
                     at += bytes;
                     self.offset += bytes as u64;
@@ -145,7 +146,7 @@ impl Capture {
     }
 
     /// The input has ended with `rest` not consumed: uses what can be used of it and notes the cut.
-    pub fn finish(&mut self, rest: &[u8], batch: &mut Batch) {
+    pub fn finish(&mut self, rest: &[u8], collector: &mut Collector, batch: &mut Batch) {
         if rest.is_empty() && self.skip == 0 {
             return;
         }
@@ -167,7 +168,7 @@ impl Capture {
                 batch.faults.note(Reason::Resynchronised, since);
                 self.lost_since = None;
                 self.offset += at as u64;
-                let used = self.decode(&rest[at..], batch);
+                let used = self.decode(&rest[at..], collector, batch);
                 rest = &rest[at + used..];
                 if rest.is_empty() {
                     return;
@@ -192,7 +193,7 @@ impl Capture {
                 let (order, nanoseconds, link_type) = (*order, *nanoseconds, *link_type);
                 let original = order.u32(rest, 12);
                 let time = self.pcap_time(order, nanoseconds, rest, batch);
-                packet::decode(
+                collector.packet(
                     link_type,
                     &rest[PCAP_RECORD..],
                     original,
@@ -206,7 +207,7 @@ impl Capture {
                     let ticks = u64::from(order.u32(rest, 12)) << 32 | u64::from(order.u32(rest, 16));
                     let original = order.u32(rest, 24);
                     let time = interface.time(ticks).unwrap_or(self.last_ns);
-                    packet::decode(
+                    collector.packet(
                         interface.link_type,
                         &rest[28..],
                         original,
@@ -220,7 +221,7 @@ impl Capture {
         }
     }
 
-    fn step(&mut self, input: &[u8], batch: &mut Batch) -> Step {
+    fn step(&mut self, input: &[u8], collector: &mut Collector, batch: &mut Batch) -> Step {
         match self.state {
             State::Start if self.kind == Kind::Pcap => self.pcap_header(input, batch),
             State::Start => {
@@ -228,14 +229,14 @@ impl Capture {
                     order: Order::Little,
                     interfaces: Vec::new(),
                 };
-                self.block(input, batch)
+                self.block(input, collector, batch)
             }
             State::Pcap {
                 order,
                 nanoseconds,
                 link_type,
-            } => self.pcap_record(input, order, nanoseconds, link_type, batch),
-            State::PcapNg { .. } => self.block(input, batch),
+            } => self.pcap_record(input, order, nanoseconds, link_type, collector, batch),
+            State::PcapNg { .. } => self.block(input, collector, batch),
         }
     }
 
@@ -279,6 +280,7 @@ impl Capture {
         order: Order,
         nanoseconds: bool,
         link_type: u16,
+        collector: &mut Collector,
         batch: &mut Batch,
     ) -> Step {
         if input.len() < PCAP_RECORD {
@@ -300,7 +302,7 @@ impl Capture {
         }
         let time = self.pcap_time(order, nanoseconds, input, batch);
         self.last_ns = time;
-        packet::decode(
+        collector.packet(
             link_type,
             &input[PCAP_RECORD..end],
             original,
@@ -364,7 +366,7 @@ impl Capture {
     }
 
     /// One pcapng block.
-    fn block(&mut self, input: &[u8], batch: &mut Batch) -> Step {
+    fn block(&mut self, input: &[u8], collector: &mut Collector, batch: &mut Batch) -> Step {
         if let Some(since) = self.lost_since {
             return self.next_section(input, since, batch);
         }
@@ -422,7 +424,7 @@ impl Capture {
                 _ => batch.faults.note(Reason::BlockMalformed, self.offset),
             },
             _ => {
-                if !self.packet_block(order, kind, body, batch) {
+                if !self.packet_block(order, kind, body, collector, batch) {
                     batch.faults.note(Reason::BlockMalformed, self.offset);
                 }
             }
@@ -431,7 +433,14 @@ impl Capture {
     }
 
     /// Enhanced (6), simple (3) and obsolete (2) packet blocks. False where the block is malformed.
-    fn packet_block(&mut self, order: Order, kind: u32, body: &[u8], batch: &mut Batch) -> bool {
+    fn packet_block(
+        &mut self,
+        order: Order,
+        kind: u32,
+        body: &[u8],
+        collector: &mut Collector,
+        batch: &mut Batch,
+    ) -> bool {
         let State::PcapNg { interfaces, .. } = &self.state else {
             return false;
         };
@@ -474,7 +483,7 @@ impl Capture {
         if kind != 3 {
             self.last_ns = time;
         }
-        packet::decode(interface.link_type, data, original, time, self.offset, batch);
+        collector.packet(interface.link_type, data, original, time, self.offset, batch);
         true
     }
 

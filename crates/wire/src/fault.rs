@@ -33,6 +33,26 @@ pub enum Reason {
     TransportHeader,
     /// Tunnels inside tunnels beyond the limit.
     TunnelDepth,
+    /// An export message of a version that is not decoded.
+    NoSuchVersion,
+    /// An export message is shorter than its header, its records or its length field say.
+    MessageTruncated,
+    /// A set, sample or record inside an export message has a length that cannot be true.
+    SetLength,
+    /// A template is malformed: no fields, no length, or more fields than the message holds.
+    TemplateMalformed,
+    /// Data whose template never came, or not in time.
+    TemplateMissing,
+    /// An options record is malformed.
+    OptionsMalformed,
+    /// An exporter, template or waiting record beyond the limits; it was not taken.
+    ExportersFull,
+    /// Export messages or records that were lost on the way, by their sequence numbers.
+    ExportLost,
+    /// Records whose exporter has several sampling rates and does not say which applies; they were counted once.
+    SamplingUnknown,
+    /// An exporter whose clock is more than an hour off the time of capture.
+    ExporterClock,
     /// The compressed stream is damaged; what came before it was used.
     Compression,
     /// The input could not be read to its end.
@@ -41,7 +61,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, in order.
-    pub const ALL: [Reason; 15] = [
+    pub const ALL: [Reason; 25] = [
         Reason::FileTruncated,
         Reason::RecordLength,
         Reason::Resynchronised,
@@ -55,6 +75,16 @@ impl Reason {
         Reason::ExtensionHeaders,
         Reason::TransportHeader,
         Reason::TunnelDepth,
+        Reason::NoSuchVersion,
+        Reason::MessageTruncated,
+        Reason::SetLength,
+        Reason::TemplateMalformed,
+        Reason::TemplateMissing,
+        Reason::OptionsMalformed,
+        Reason::ExportersFull,
+        Reason::ExportLost,
+        Reason::SamplingUnknown,
+        Reason::ExporterClock,
         Reason::Compression,
         Reason::Read,
     ];
@@ -75,6 +105,16 @@ impl Reason {
             Reason::ExtensionHeaders => "extension-headers",
             Reason::TransportHeader => "transport-header",
             Reason::TunnelDepth => "tunnel-depth",
+            Reason::NoSuchVersion => "export-version",
+            Reason::MessageTruncated => "message-truncated",
+            Reason::SetLength => "set-length",
+            Reason::TemplateMalformed => "template-malformed",
+            Reason::TemplateMissing => "template-missing",
+            Reason::OptionsMalformed => "options-malformed",
+            Reason::ExportersFull => "exporters-full",
+            Reason::ExportLost => "export-lost",
+            Reason::SamplingUnknown => "sampling-unknown",
+            Reason::ExporterClock => "exporter-clock",
             Reason::Compression => "compression",
             Reason::Read => "read",
         }
@@ -114,6 +154,15 @@ impl Faults {
         let i = reason as usize;
         self.counts[i] += 1;
         self.firsts[i] = self.firsts[i].min(offset);
+    }
+
+    /// Notes the same fault many times, first at this offset.
+    pub fn note_many(&mut self, reason: Reason, count: u64, offset: u64) {
+        if count > 0 {
+            let i = reason as usize;
+            self.counts[i] += count;
+            self.firsts[i] = self.firsts[i].min(offset);
+        }
     }
 
     /// Adds the counts of another.

@@ -23,8 +23,9 @@ pub struct Flow {
     pub last_ns: u64,
     /// Packets observed, before sampling is applied (RFC 7011 packetDeltaCount).
     pub packets: u64,
-    /// Bytes observed, IP headers included, before sampling is applied (octetDeltaCount). From the length field of
-    /// the IP header, not from what was captured.
+    /// Bytes observed, before sampling is applied (octetDeltaCount). For a packet by the length field of its IP header, not by what
+    /// was captured; for flow records as the exporter counts them (IP headers included); for sFlow the length of the
+    /// frame, which is what sFlow counts.
     pub bytes: u64,
     /// One of how many packets was observed: multiply `packets` and `bytes` by this, once.
     pub sampling: u32,
@@ -84,6 +85,8 @@ impl Flow {
     pub const HAS_IP_OPTIONS: u8 = 32;
     /// `has`: the record is a single packet, not an aggregate.
     pub const IS_PACKET: u8 = 64;
+    /// `has`: the exporter says that it dropped this traffic (forwardingStatus, IANA element 89). It arrived all the same.
+    pub const DROPPED: u8 = 128;
 
     /// `tcp_options`: maximum segment size.
     pub const OPT_MSS: u8 = 1;
@@ -155,6 +158,136 @@ impl Flow {
     pub fn is_ipv6(&self) -> bool {
         (self.dst.to_bits() >> 32) != 0xffff
     }
+}
+
+/// The protocol in which an exporter sent a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+#[expect(missing_docs, reason = "the names are the protocols' own")]
+pub enum Format {
+    Netflow1,
+    Netflow5,
+    Netflow7,
+    Netflow9,
+    Ipfix,
+    Sflow,
+}
+
+impl Format {
+    /// All formats, in order.
+    pub const ALL: [Format; 6] = [
+        Format::Netflow1,
+        Format::Netflow5,
+        Format::Netflow7,
+        Format::Netflow9,
+        Format::Ipfix,
+        Format::Sflow,
+    ];
+
+    /// Its name in output.
+    pub fn name(self) -> &'static str {
+        match self {
+            Format::Netflow1 => "netflow1",
+            Format::Netflow5 => "netflow5",
+            Format::Netflow7 => "netflow7",
+            Format::Netflow9 => "netflow9",
+            Format::Ipfix => "ipfix",
+            Format::Sflow => "sflow",
+        }
+    }
+}
+
+/// What an exporter says of a record beyond [`Flow`]. Kept only for a batch that asks for it ([`Batch::keep_exported`]): whoever
+/// counts traffic does not pay for it. Zero, or the unspecified address, where the export does not say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exported {
+    /// The exporter: sender of the datagram, for sFlow the agent.
+    pub exporter: Ipv6Addr,
+    /// Observation domain (IPFIX), source id (v9), engine type and id (v5), sub-agent (sFlow).
+    pub domain: u32,
+    /// Protocol; `None` for a captured packet.
+    pub format: Option<Format>,
+    /// Template, 0 where the format has none.
+    pub template: u16,
+    /// ingressInterface (10).
+    pub in_if: u32,
+    /// egressInterface (14).
+    pub out_if: u32,
+    /// bgpSourceAsNumber (16).
+    pub src_as: u32,
+    /// bgpDestinationAsNumber (17).
+    pub dst_as: u32,
+    /// ipNextHopIPv4Address (15), ipNextHopIPv6Address (62).
+    pub next_hop: Ipv6Addr,
+    /// bgpNextHopIPv4Address (18), bgpNextHopIPv6Address (63).
+    pub bgp_next_hop: Ipv6Addr,
+    /// sourceIPv4PrefixLength (9), sourceIPv6PrefixLength (29).
+    pub src_mask: u8,
+    /// destinationIPv4PrefixLength (13), destinationIPv6PrefixLength (30).
+    pub dst_mask: u8,
+    /// flowDirection (61): 0 ingress, 1 egress, 255 not said.
+    pub direction: u8,
+    /// forwardingStatus (89): the upper two bits say unknown, forwarded, dropped, consumed.
+    pub forwarding_status: u8,
+    /// flowEndReason (136).
+    pub end_reason: u8,
+    /// Whether this is the reverse direction of a biflow (RFC 5103).
+    pub reverse: bool,
+    /// postVlanId (59).
+    pub out_vlan: u16,
+    /// mplsTopLabelStackSection (70) and the sections below it (71 to 79): label, experimental bits, bottom of stack.
+    pub mpls: [u32; 10],
+    /// ingressVRFID (234).
+    pub in_vrf: u32,
+    /// egressVRFID (235).
+    pub out_vrf: u32,
+    /// sourceMacAddress (56).
+    pub src_mac: [u8; 6],
+    /// destinationMacAddress (80).
+    pub dst_mac: [u8; 6],
+    /// postNATSourceIPv4Address (225), postNATSourceIPv6Address (281).
+    pub nat_src: Ipv6Addr,
+    /// postNATDestinationIPv4Address (226), postNATDestinationIPv6Address (282).
+    pub nat_dst: Ipv6Addr,
+    /// postNAPTSourceTransportPort (227).
+    pub nat_src_port: u16,
+    /// postNAPTDestinationTransportPort (228).
+    pub nat_dst_port: u16,
+    /// samplerId (48) or selectorId (302).
+    pub sampler: u64,
+}
+
+impl Exported {
+    /// A record of which nothing more is said.
+    pub const EMPTY: Exported = Exported {
+        exporter: Ipv6Addr::UNSPECIFIED,
+        domain: 0,
+        format: None,
+        template: 0,
+        in_if: 0,
+        out_if: 0,
+        src_as: 0,
+        dst_as: 0,
+        next_hop: Ipv6Addr::UNSPECIFIED,
+        bgp_next_hop: Ipv6Addr::UNSPECIFIED,
+        src_mask: 0,
+        dst_mask: 0,
+        direction: 255,
+        forwarding_status: 0,
+        end_reason: 0,
+        reverse: false,
+        out_vlan: 0,
+        mpls: [0; 10],
+        in_vrf: 0,
+        out_vrf: 0,
+        src_mac: [0; 6],
+        dst_mac: [0; 6],
+        nat_src: Ipv6Addr::UNSPECIFIED,
+        nat_dst: Ipv6Addr::UNSPECIFIED,
+        nat_src_port: 0,
+        nat_dst_port: 0,
+        sampler: 0,
+    };
 }
 
 /// Place of a packet in a fragment train (RFC 791 section 3.2, RFC 8200 section 4.5).
@@ -317,6 +450,10 @@ pub struct Batch {
     pub http: Vec<Http>,
     /// Packets inside tunnels; the record's protocol (4, 41, 47) or port (4789) says that `detail` points here.
     pub inner: Vec<Inner>,
+    /// Whether decoders fill `exported`. [`Batch::clear`] leaves it as it is.
+    pub keep_exported: bool,
+    /// What exporters say beyond [`Flow`], by the index of the record in `flows`; shorter where the last records are packets.
+    pub exported: Vec<Exported>,
     /// What was wrong, counted by reason.
     pub faults: Faults,
 }
@@ -332,7 +469,13 @@ impl Batch {
         self.names.clear();
         self.http.clear();
         self.inner.clear();
+        self.exported.clear();
         self.faults.clear();
+    }
+
+    /// What the exporter said beyond the record at this index; [`Exported::EMPTY`] for packets or where it was not kept.
+    pub fn exported(&self, index: usize) -> &Exported {
+        self.exported.get(index).unwrap_or(&Exported::EMPTY)
     }
 
     /// Whether a decoder should stop and give this batch back.

@@ -10,16 +10,31 @@
 //! - [`capture`]: pcap and pcapng files, as a stream of packets.
 //! - [`packet`]: one captured packet, from its link layer to the first bytes of its payload.
 //! - [`payload`]: the first bytes of a payload that tell protocols apart.
+//! - [`collector`]: export messages (NetFlow, IPFIX, sFlow) and what is remembered of their exporters.
+//! - [`messages`]: files of bare export messages.
+//! - `netflow`, `sflow`: the formats of fixed form; `template`, `field`, `columns`: those with templates.
+//! - [`sampling`]: at which rate an exporter samples. [`sequence`]: what was lost on the way.
 #![deny(missing_docs)]
 
 pub mod capture;
+pub mod collector;
+mod columns;
 pub mod fault;
+mod field;
 pub mod flow;
+pub mod messages;
+mod netflow;
 pub mod packet;
 pub mod payload;
 pub mod recognise;
+pub mod sampling;
+pub mod sequence;
+mod sflow;
+mod template;
 
 pub use capture::Capture;
+pub use collector::{Collector, Exporter, Origin};
 pub use fault::{Fault, Faults, Reason};
-pub use flow::{Batch, Dns, Flow, Fragment, Hint, Http, Inner};
+pub use flow::{Batch, Dns, Exported, Flow, Format, Fragment, Hint, Http, Inner};
+pub use messages::Messages;
 pub use recognise::{Kind, recognise};

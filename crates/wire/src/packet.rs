@@ -6,8 +6,9 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use crate::collector;
 use crate::fault::Reason;
-use crate::flow::{Batch, Flow, Fragment, Inner};
+use crate::flow::{Batch, Flow, Fragment, Hint, Inner};
 use crate::payload;
 
 /// Link-layer and MPLS headers that are taken off before a packet is given up.
@@ -68,9 +69,17 @@ fn be32(bytes: &[u8], at: usize) -> Option<u32> {
 
 /// Decodes one captured packet into `batch`: one flow, or one fault.
 ///
-/// `data` are the captured bytes, `original` the length on the wire, `offset` where the record lies in the input.
+/// `data` are the captured bytes, `original` the length on the wire, `offset` where the record lies in the input. Returns where
+/// in `data` a UDP payload lies that begins like an export message; the caller may decode it in place of the packet.
 #[inline]
-pub fn decode(link_type: u16, data: &[u8], original: u32, time_ns: u64, offset: u64, batch: &mut Batch) {
+pub fn decode(
+    link_type: u16,
+    data: &[u8],
+    original: u32,
+    time_ns: u64,
+    offset: u64,
+    batch: &mut Batch,
+) -> Option<usize> {
     let mut flow = Flow {
         first_ns: time_ns,
         last_ns: time_ns,
@@ -78,17 +87,38 @@ pub fn decode(link_type: u16, data: &[u8], original: u32, time_ns: u64, offset: 
         has: Flow::IS_PACKET,
         ..Flow::EMPTY
     };
-    let result = match unwrap_link(link_type, data, &mut flow) {
-        Ok(start) => {
-            let wire_length = original.saturating_sub(start as u32);
-            ip(&data[start..], wire_length, &mut flow, batch, offset)
+    match frame(link_type, data, original, &mut flow, offset, batch) {
+        Ok(transport) => {
+            batch.flows.push(flow);
+            let is_export = flow.protocol == 17
+                && flow.hint == Hint::None
+                && flow.detail == Flow::NO_DETAIL
+                && data
+                    .get(transport + 8..transport + 12)
+                    .is_some_and(collector::begins_like_export);
+            is_export.then_some(transport + 8)
         }
-        Err(reason) => Err(reason),
-    };
-    match result {
-        Ok(()) => batch.flows.push(flow),
-        Err(reason) => batch.faults.note(reason, offset),
+        Err(reason) => {
+            batch.faults.note(reason, offset);
+            None
+        }
     }
+}
+
+/// Fills a flow from a frame whose time, sampling and packet count the caller has set; side records go to the batch. Returns where
+/// the transport header starts.
+#[inline]
+pub(crate) fn frame(
+    link_type: u16,
+    data: &[u8],
+    original: u32,
+    flow: &mut Flow,
+    offset: u64,
+    batch: &mut Batch,
+) -> Result<usize, Reason> {
+    let start = unwrap_link(link_type, data, flow)?;
+    let wire_length = original.saturating_sub(start as u32);
+    Ok(start + ip(&data[start..], wire_length, flow, batch, offset)?)
 }
 
 /// Takes off the link layer. Gives where the IP header starts.
@@ -219,7 +249,13 @@ struct Ip {
     options: bool,
 }
 
-fn ip(data: &[u8], wire_length: u32, flow: &mut Flow, batch: &mut Batch, offset: u64) -> Result<(), Reason> {
+fn ip(
+    data: &[u8],
+    wire_length: u32,
+    flow: &mut Flow,
+    batch: &mut Batch,
+    offset: u64,
+) -> Result<usize, Reason> {
     let header = ip_header(data, wire_length)?;
     flow.src = header.src;
     flow.dst = header.dst;
@@ -232,7 +268,7 @@ fn ip(data: &[u8], wire_length: u32, flow: &mut Flow, batch: &mut Batch, offset:
     flow.fragment_offset = header.fragment_offset;
     flow.has |= Flow::HAS_TTL | if header.options { Flow::HAS_IP_OPTIONS } else { 0 };
     if header.fragment == Fragment::Later {
-        return Ok(());
+        return Ok(header.transport);
     }
     // What lies behind the packet's own end is padding.
     let end = (header.length as usize).min(data.len());
@@ -251,7 +287,7 @@ fn ip(data: &[u8], wire_length: u32, flow: &mut Flow, batch: &mut Batch, offset:
             Err(_) => {} // not a tunnel after all, or cut short: the outer packet is counted all the same
         }
     }
-    Ok(())
+    Ok(header.transport)
 }
 
 #[inline]

@@ -1,5 +1,8 @@
 //! Which kind of input some bytes are, by content and never by name.
 
+use crate::collector;
+use crate::flow::Format;
+
 /// A kind of input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -9,6 +12,8 @@ pub enum Kind {
     Pcap,
     /// A pcapng file.
     PcapNg,
+    /// Bare export messages, one after the other: an IPFIX file (RFC 5655), or payloads of NetFlow or sFlow datagrams.
+    Messages,
     /// A gzip stream: decompress and look again.
     Gzip,
     /// A zstd stream: decompress and look again.
@@ -39,7 +44,29 @@ pub fn recognise(head: &[u8]) -> Kind {
         [0x28, 0xb5, 0x2f, 0xfd] => return Kind::Zstd,
         _ => {}
     }
+    if is_messages(head) {
+        return Kind::Messages;
+    }
     Kind::Unknown(looks_like(head))
+}
+
+/// Whether the first message's header can be true: a version, and a length or count that fits it.
+fn is_messages(head: &[u8]) -> bool {
+    let word = |at: usize| {
+        head.get(at..at + 2)
+            .map_or(0, |w| u16::from_be_bytes([w[0], w[1]]))
+    };
+    let long = |at: usize| u32::from(word(at)) << 16 | u32::from(word(at + 2));
+    let count = word(2);
+    match collector::format_of(head) {
+        Some(Format::Ipfix) => count >= 16 && (count == 16 || matches!(word(16), 2 | 3 | 256..)),
+        Some(Format::Netflow9) => head.len() >= 20 && matches!(word(20), 0 | 1 | 256..),
+        Some(Format::Netflow1 | Format::Netflow5 | Format::Netflow7) => {
+            head.len() >= 24 && (1..=1_000).contains(&count) && long(12) < 1_000_000_000
+        }
+        Some(Format::Sflow) => head.len() >= 28 && matches!(long(4), 1 | 2),
+        None => false,
+    }
 }
 
 /// What people hand over by mistake, in words.

@@ -1,7 +1,7 @@
 //! Laws: cutting a file into pieces changes nothing, cutting its end off leaves a prefix, and every record is a flow or a fault.
 
 use proptest::prelude::*;
-use wire::{Batch, Capture, Faults, Flow};
+use wire::{Batch, Capture, Collector, Faults, Flow};
 
 /// A pcap file of raw IP packets with these lengths and contents.
 fn file(packets: &[Vec<u8>]) -> Vec<u8> {
@@ -37,6 +37,7 @@ fn packet() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn in_pieces(data: &[u8], cuts: &[usize]) -> (Vec<Flow>, Faults) {
+    let mut collector = Collector::new();
     let mut capture = Capture::new(wire::recognise(data)).expect("a capture");
     let (mut held, mut batch, mut flows, mut faults) =
         (Vec::new(), Batch::default(), Vec::new(), Faults::default());
@@ -45,10 +46,10 @@ fn in_pieces(data: &[u8], cuts: &[usize]) -> (Vec<Flow>, Faults) {
         let cut = cut.clamp(at, data.len());
         held.extend_from_slice(&data[at..cut]);
         at = cut;
-        let used = capture.decode(&held, &mut batch);
+        let used = capture.decode(&held, &mut collector, &mut batch);
         held.drain(..used);
     }
-    capture.finish(&held, &mut batch);
+    capture.finish(&held, &mut collector, &mut batch);
     flows.append(&mut batch.flows);
     faults.merge(&batch.faults);
     (flows, faults)

@@ -9,7 +9,7 @@ mod captures;
 mod fixtures;
 mod laws;
 
-use wire::{Batch, Capture, Faults, Flow};
+use wire::{Batch, Capture, Collector, Faults, Flow};
 
 /// All flows of a capture file, with the batches' details, and its faults.
 fn decode(data: &[u8]) -> (Vec<Flow>, Batch, Faults) {
@@ -17,11 +17,12 @@ fn decode(data: &[u8]) -> (Vec<Flow>, Batch, Faults) {
     let (mut flows, mut details, mut faults) = (Vec::new(), Batch::default(), Faults::default());
     let mut batch = Batch::default();
     let mut at = 0;
+    let mut collector = Collector::new();
     loop {
-        at += capture.decode(&data[at..], &mut batch);
+        at += capture.decode(&data[at..], &mut collector, &mut batch);
         let full = batch.is_full();
         if !full {
-            capture.finish(&data[at..], &mut batch);
+            capture.finish(&data[at..], &mut collector, &mut batch);
         }
         flows.extend_from_slice(&batch.flows);
         faults.merge(&batch.faults);
