@@ -14,10 +14,10 @@ const SECONDS: u64 = 100;
 const CAPTURED: usize = 96;
 
 /// splitmix64.
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut x = self.0;
         x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -25,7 +25,7 @@ impl Random {
         x ^ (x >> 31)
     }
 
-    fn below(&mut self, n: u64) -> u64 {
+    pub(crate) fn below(&mut self, n: u64) -> u64 {
         self.next() % n
     }
 }
@@ -87,7 +87,7 @@ fn tcp(from: u16, to: u16, flags: u8, options: bool) -> [u8; 24] {
 }
 
 /// A public address that no special-purpose block holds: what a flood tool that avoids bogons draws.
-fn public(bits: u32) -> Option<[u8; 4]> {
+pub(crate) fn public(bits: u32) -> Option<[u8; 4]> {
     let ip = bits.to_be_bytes();
     let ordinary =
         (1..=223).contains(&ip[0]) && !matches!(ip[0], 10 | 127 | 100 | 169 | 172 | 192 | 198 | 203);

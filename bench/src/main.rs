@@ -3,11 +3,13 @@
 //!
 //! ```text
 //! bench generate mixed|forged PACKETS FILE     a capture with known truth
+//! bench export netflow5|netflow9|ipfix|sflow RECORDS FILE     export packets with known truth
 //! bench investigate EPICENTER FILE...          whole runs of `epicenter investigate`, one and two threads
 //! bench lookup COUNTRY.mmdb                    address lookup against the maxminddb crate
 //! ```
 #![expect(clippy::print_stdout, reason = "a benchmark prints")]
 
+mod exports;
 mod generate;
 mod investigate;
 mod lookup;
@@ -17,10 +19,11 @@ fn main() -> anyhow::Result<()> {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["generate", kind, packets, file] => generate::run(kind, packets.parse()?, file),
+        ["export", format, records, file] => exports::run(format, records.parse()?, file),
         ["investigate", program, files @ ..] if !files.is_empty() => investigate::run(program, files),
         ["lookup", country] => lookup::run(country),
         _ => anyhow::bail!(
-            "usage: bench generate mixed|forged PACKETS FILE | investigate PROGRAM FILE... | lookup COUNTRY.mmdb"
+            "usage: bench generate mixed|forged PACKETS FILE | export FORMAT RECORDS FILE | investigate PROGRAM FILE... | lookup COUNTRY.mmdb"
         ),
     }
 }

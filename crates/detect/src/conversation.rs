@@ -65,6 +65,8 @@ impl Strand {
     pub const SAW_BARE_SYN: u8 = 2;
     /// `saw`: a payload that its hint names.
     pub const SAW_HINT: u8 = 4;
+    /// `saw`: a flow record with a SYN, an ACK and data or a FIN: a connection from its opening on.
+    pub const SAW_CONNECTION: u8 = 8;
 }
 
 /// What a pair of hosts said in HTTP/1, as far as it was captured in the clear.

@@ -90,6 +90,8 @@ pub struct Exchange {
     /// From the target to the peer.
     pub outgoing: Direction,
     connection: bool,
+    /// The peer's flow records show connections from their opening on.
+    opened: bool,
     bidirectional_udp: bool,
 }
 
@@ -106,6 +108,9 @@ impl Exchange {
             }
         }
         let incoming_strands = strands.filter(|strand| strand.forward != target_is_low);
+        exchange.opened = incoming_strands
+            .clone()
+            .any(|strand| strand.saw & Strand::SAW_CONNECTION != 0);
         exchange.connection = exchange.is_connection(incoming_strands);
         // A stream in one direction and some feedback in the other (RTCP, QUIC, uTP) is an exchange.
         exchange.bidirectional_udp =
@@ -120,7 +125,7 @@ impl Exchange {
         if o.rst * 2 > i.connected() && o.connected() * 4 < i.connected() {
             return false;
         }
-        let opened_by_peer = i.syn > 0 && i.connected() * 2 >= i.syn;
+        let opened_by_peer = self.opened || i.syn > 0 && i.connected() * 2 >= i.syn;
         let opened_by_target = o.syn > 0 && (i.synack + i.connected() > 0);
         let seen_midway_both = o.connected() > 0 && o.connected() * 50 >= i.connected();
         if opened_by_peer || opened_by_target || seen_midway_both {
@@ -181,7 +186,8 @@ impl Exchange {
     /// Whether the peer has shown that it receives what the target sends: it completed a handshake that the target answered.
     pub fn handshake_completed(&self) -> bool {
         let (i, o) = (&self.incoming, &self.outgoing);
-        i.syn > 0 && o.synack > 0 && i.connected() * 2 >= i.syn && self.connection
+        let answered = i.syn > 0 && o.synack > 0 && i.connected() * 2 >= i.syn;
+        (answered || self.opened && o.connected() > 0) && self.connection
     }
 
     /// Whether the peer answered the target's SYN-ACK with RST and nothing else: it knows nothing of the connection.

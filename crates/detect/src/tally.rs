@@ -31,6 +31,7 @@ pub struct Tally {
     packets: u64,
     bytes: u64,
     to_self: u64,
+    unaddressed: u64,
     touches: Vec<Touch>,
     hashes: Vec<u64>,
 }
@@ -84,6 +85,11 @@ impl Tally {
         self.to_self
     }
 
+    /// Records that name no addresses (layer-2 records, counters of an exporter): counted, and not examined.
+    pub fn unaddressed(&self) -> u64 {
+        self.unaddressed
+    }
+
     /// Bytes counted, sampling applied.
     pub fn bytes(&self) -> u64 {
         self.bytes
@@ -107,6 +113,10 @@ impl Tally {
             self.bytes += flow.scaled_bytes();
             // A host that talks to itself is nobody's victim; on a wire such packets cannot be (the LAND attack died with its bug).
             if flow.src == flow.dst {
+                if flow.src.is_unspecified() {
+                    self.unaddressed += 1;
+                    continue;
+                }
                 self.to_self += flow.scaled_packets();
                 continue;
             }
@@ -175,6 +185,12 @@ fn touch(flow: &Flow, vector: Vector) -> Touch {
         } else {
             Strand::SAW_BARE_SYN
         };
+    }
+    if vector == Vector::PshAckFlood && flow.has & Flow::IS_PACKET == 0 {
+        let opened = flow.tcp_flags & (Flow::SYN | Flow::ACK) == Flow::SYN | Flow::ACK;
+        if opened && flow.tcp_flags & (Flow::PSH | Flow::FIN) != 0 {
+            saw |= Strand::SAW_CONNECTION;
+        }
     }
     let ports = flow.has & Flow::HAS_TRANSPORT != 0;
     let (src_port_bin, dst_port_bin) = match vector {

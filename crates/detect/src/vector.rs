@@ -175,6 +175,9 @@ fn tcp(flow: &Flow) -> Vector {
     if flow.has & Flow::HAS_TCP_FLAGS == 0 {
         return Vector::PshAckFlood;
     }
+    if flow.has & Flow::IS_PACKET == 0 {
+        return tcp_flow(flow, flags);
+    }
     if flags & XMAS == XMAS {
         return Vector::XmasFlood;
     }
@@ -204,6 +207,42 @@ fn tcp(flow: &Flow) -> Vector {
     } else {
         Vector::AckFlood
     }
+}
+
+/// The flags of a flow record are those of all its packets together (tcpControlBits, IANA element 6). A connection shows most of them;
+/// what accuses is what is missing: a SYN that nothing followed.
+fn tcp_flow(flow: &Flow, flags: u8) -> Vector {
+    const CONNECTION: u8 = Flow::ACK | Flow::PSH;
+    let has = |bits: u8| flags & bits == bits;
+    if !has(Flow::ACK) {
+        return match () {
+            () if has(Flow::FIN | Flow::PSH | Flow::URG) => Vector::XmasFlood,
+            // A forged SYN, and the RST of the host whose address was forged.
+            () if has(Flow::SYN) => Vector::SynFlood,
+            () if has(Flow::RST) => Vector::RstFlood,
+            () if has(Flow::FIN) => Vector::FinFlood,
+            () if has(Flow::PSH) => Vector::PshAckFlood,
+            () => Vector::NullFlood,
+        };
+    }
+    // Answers to a SYN come from a service, once or (unanswered) a few times; from a client the same bits are a SYN and an ACK.
+    let from_service = flow.src_port < 1024 || flow.dst_port >= 1024;
+    if flags == Flow::SYN | Flow::ACK && (flow.packets <= 1 || from_service) {
+        return Vector::SynackReflection;
+    }
+    if has(CONNECTION) || flags & Flow::SYN != 0 {
+        return Vector::PshAckFlood;
+    }
+    if flags & Flow::RST != 0 {
+        return Vector::RstFlood;
+    }
+    if flow.payload > 16 {
+        return Vector::PshAckFlood;
+    }
+    if flags & Flow::FIN != 0 {
+        return Vector::FinFlood;
+    }
+    Vector::AckFlood
 }
 
 /// The vector of reflectors that answer from a service port.
@@ -282,7 +321,7 @@ mod tests {
             dst_port: 443,
             hint,
             payload: 10,
-            has: Flow::HAS_TRANSPORT | Flow::HAS_TCP_FLAGS,
+            has: Flow::HAS_TRANSPORT | Flow::HAS_TCP_FLAGS | Flow::IS_PACKET,
             ..Flow::EMPTY
         }
     }
@@ -313,6 +352,36 @@ mod tests {
             ..flow(6, 0x10, 80, Hint::None)
         };
         assert_eq!(candidate(&pure_ack).name(), "ack_flood");
+    }
+
+    #[test]
+    fn the_flags_of_a_whole_connection_accuse_nobody() {
+        for (flags, packets, src_port, dst_port, name) in [
+            (0x02, 3, 4000, 80, "syn_flood"),
+            (0x06, 2, 4000, 80, "syn_flood"),
+            (0x1b, 9, 4000, 80, "psh_ack_flood"),
+            (0x1b, 9, 80, 4000, "psh_ack_flood"),
+            (0x12, 1, 80, 4000, "synack_reflection"),
+            (0x12, 5, 80, 4000, "synack_reflection"),
+            (0x12, 5, 4000, 80, "psh_ack_flood"),
+            (0x16, 3, 4000, 80, "psh_ack_flood"),
+            (0x14, 1, 80, 4000, "rst_flood"),
+            (0x10, 4, 4000, 80, "ack_flood"),
+            (0x29, 4, 4000, 80, "xmas_flood"),
+        ] {
+            let flow = Flow {
+                dst_port,
+                packets,
+                payload: 0,
+                has: Flow::HAS_TRANSPORT | Flow::HAS_TCP_FLAGS,
+                ..flow(6, flags, src_port, Hint::None)
+            };
+            assert_eq!(
+                candidate(&flow).name(),
+                name,
+                "flags {flags:#04x} from {src_port}"
+            );
+        }
     }
 
     #[test]

@@ -178,7 +178,7 @@ pub fn looks_like_export(data: &[u8], length: usize, to_port: u16) -> bool {
         }
         Format::Netflow9 => {
             let count = be16(data, 2).unwrap_or(0);
-            (1..=4_096).contains(&count) && sets_fit(data, 20, length, slack, |id| id < 2 || id > 255)
+            (1..=4_096).contains(&count) && sets_fit(data, 20, length, slack, |id| !(2..=255).contains(&id))
         }
         Format::Ipfix => {
             let said = be16(data, 2).map_or(0, usize::from);
@@ -882,7 +882,7 @@ impl Collector {
         fn word(rest: &mut &[u8]) -> Option<u32> {
             Some(u32::from_be_bytes(*take(rest, 4)?.first_chunk()?))
         }
-        let address = Ipv6Addr::from_octets(*take(rest, 16)?.first_chunk()?);
+        let address = Ipv6Addr::from(*take(rest, 16)?.first_chunk()?);
         let port = u16::from_be_bytes(*take(rest, 2)?.first_chunk()?);
         let format = *Format::ALL.get(usize::from(take(rest, 1)?[0]))?;
         let domain = word(rest)?;

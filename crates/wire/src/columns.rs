@@ -286,7 +286,7 @@ fn addresses6<T>(
         if let Some(octets) = row[at..].first_chunk::<16>()
             && *octets != [0; 16]
         {
-            set(record, Ipv6Addr::from_octets(*octets));
+            set(record, Ipv6Addr::from(*octets));
         }
     }
 }
@@ -296,7 +296,7 @@ fn addresses6<T>(
 #[inline]
 fn ntp(value: u64, units: u64) -> u64 {
     match (value >> 32).checked_sub(NTP_EPOCH) {
-        Some(seconds) => seconds * NANOS + ((value & 0xffff_ffff) * NANOS >> 32),
+        Some(seconds) => seconds * NANOS + (((value & 0xffff_ffff) * NANOS) >> 32),
         None => value.saturating_mul(NANOS / units),
     }
 }

@@ -38,10 +38,7 @@ fn address(data: &[u8], at: usize) -> Option<(Ipv6Addr, usize)> {
         // Type 0 is "not known", and has no bytes.
         0 => Some((Ipv6Addr::UNSPECIFIED, at + 4)),
         1 => Some((Ipv4Addr::from_bits(be32(data, at + 4)?).to_ipv6_mapped(), at + 8)),
-        2 => Some((
-            Ipv6Addr::from_octets(*data.get(at + 4..)?.first_chunk()?),
-            at + 20,
-        )),
+        2 => Some((Ipv6Addr::from(*data.get(at + 4..)?.first_chunk()?), at + 20)),
         _ => None,
     }
 }
@@ -252,7 +249,7 @@ fn record_of(
             };
             let at = |at: usize| -> Ipv6Addr {
                 match (wide, data.get(at..).and_then(|d| d.first_chunk::<16>())) {
-                    (true, Some(octets)) => Ipv6Addr::from_octets(*octets),
+                    (true, Some(octets)) => Ipv6Addr::from(*octets),
                     _ => Ipv4Addr::from_bits(word(at).unwrap_or(0)).to_ipv6_mapped(),
                 }
             };
