@@ -118,6 +118,43 @@ impl Exchange {
         exchange
     }
 
+    /// Sums up all conversations of a host: strands, and whether the host is the lower end.
+    pub fn together<'a, S>(conversations: impl Iterator<Item = (S, bool)>) -> Exchange
+    where
+        S: Iterator<Item = &'a Strand>,
+    {
+        let mut exchange = Exchange::default();
+        for (strands, target_is_low) in conversations {
+            for strand in strands {
+                if strand.forward == target_is_low {
+                    exchange.outgoing.add(strand);
+                } else {
+                    exchange.incoming.add(strand);
+                }
+            }
+        }
+        exchange
+    }
+
+    /// Whether a vector's packets are in proportion to the rest of a host's traffic, for traffic of which only a sample was observed.
+    /// Sessions have several segments for each SYN or SYN-ACK; a host that asks questions sends about as many as it gets answers.
+    pub fn asked_for_together(&self, vector: Vector) -> bool {
+        let (i, o) = (&self.incoming, &self.outgoing);
+        match vector {
+            Vector::SynFlood => i.connected() >= 2 * i.syn,
+            Vector::SynackReflection => i.connected() >= 2 * i.synack || o.syn * 2 >= i.synack,
+            Vector::RstFlood => i.connected() >= 2 * i.rst || o.packets >= i.rst,
+            Vector::AckFlood
+            | Vector::PshAckFlood
+            | Vector::FinFlood
+            | Vector::HttpFlood
+            | Vector::MiddleboxReflection => o.connected() * 20 >= i.connected(),
+            Vector::IcmpFlood => o.icmp * 2 >= i.icmp,
+            v if v.transport() == Transport::Udp => o.udp * 20 >= i.udp && o.udp > 0,
+            _ => o.other * 20 >= i.other && o.other > 0,
+        }
+    }
+
     /// Whether the TCP segments belong to connections that both ends keep up, as far as can be seen.
     fn is_connection<'a>(&self, incoming: impl Iterator<Item = &'a Strand>) -> bool {
         let (i, o) = (&self.incoming, &self.outgoing);

@@ -73,6 +73,8 @@ pub struct Part {
     pub senders: Vec<Sender>,
     /// How its packets look.
     pub look: Look,
+    /// How many packets each observed one stands for: above 1, single packets and rare senders were not seen.
+    pub sampling: f64,
     /// Companion packets that belong to it: RSTs of reflectors, ICMP errors, later fragments.
     pub companions: u64,
     /// What was seen that names it and makes it an attack, in words.
@@ -136,6 +138,24 @@ struct Bar {
     /// With fewer senders than this, `few_senders_peak` packets in one second are needed instead.
     senders: u64,
     few_senders_peak: u64,
+}
+
+/// Observed packets in a second, ten seconds or a minute below which a sampled series says nothing: 25 observed packets know their own
+/// number to within two fifths (95 %), and one or two are chance.
+const SAMPLES: f64 = 25.0;
+/// From this rate on traffic counts as sampled.
+const SAMPLED_FROM: f64 = 1.5;
+
+impl Bar {
+    /// The bar for a series of which only one in so many packets was observed.
+    fn of_sample(mut self, rate: f64) -> Bar {
+        if rate >= SAMPLED_FROM {
+            let least = (SAMPLES * rate) as u64;
+            self.peaks = self.peaks.map(|peak| peak.max(least));
+            self.few_senders_peak = self.few_senders_peak.max(least);
+        }
+        self
+    }
 }
 
 /// The bars, with their reasons.
@@ -214,6 +234,11 @@ impl Attack {
         self.parts.iter().map(|part| part.packets).sum()
     }
 
+    /// How many packets each observed one stands for, at most over its vectors.
+    pub fn sampling(&self) -> f64 {
+        self.parts.iter().map(|part| part.sampling).fold(1.0, f64::max)
+    }
+
     /// Attack bytes of all vectors.
     pub fn bytes(&self) -> u64 {
         self.parts.iter().map(|part| part.bytes).sum()
@@ -240,8 +265,8 @@ struct Suspicion {
     icmp_types: u64,
 }
 
-/// A lane's vector, packets, bytes, seconds and look.
-type LaneTotals = (Vector, u64, u64, Vec<Cell>, Option<Look>);
+/// A lane's vector, packets, bytes, seconds, look and sampling.
+type LaneTotals = (Vector, u64, u64, Vec<Cell>, Option<Look>, f64);
 
 /// One host and all that is suspected of it.
 struct Case {
@@ -366,6 +391,17 @@ fn examine(
     let mut suspicions: Vec<Suspicion> = Vec::new();
     let mut by_vector = vec![usize::MAX; Vector::ALL.len()];
     let (mut speaks, mut outgoing_unreachable) = (false, 0);
+    // Of sampled traffic a question and its answer, or a SYN and what follows it, are hardly ever both observed. What the target does
+    // with all its peers together still is.
+    let sampled = lanes.iter().any(|lane| lane.sampling() >= SAMPLED_FROM);
+    let together = if sampled {
+        Exchange::together(members.iter().map(|&(_, index)| {
+            let conversation = conversations.get(index as usize);
+            (conversations.strands(index as usize), conversation.low == address)
+        }))
+    } else {
+        Exchange::default()
+    };
     let abused = lanes.iter().any(|lane| {
         lane.vector == Vector::DnsAmplification
             && tally.lanes().look(lane).is_some_and(|look| is_abused(lane, look))
@@ -396,7 +432,9 @@ fn examine(
             }
             let large = strand.bytes >= 400 * strand.packets;
             let forged_questions = abused && large && strand.vector == Vector::DnsAmplification;
-            let asked_for = !forged_questions && exchange.asked_for(strand.vector);
+            let asked_for = !forged_questions
+                && (exchange.asked_for(strand.vector)
+                    || sampled && together.asked_for_together(strand.vector));
             suspicions[*slot].add(peer, strand, &exchange, asked_for || set_aside);
         }
     }
@@ -430,6 +468,7 @@ fn examine(
                     lane.bytes,
                     lane.cells(),
                     tally.lanes().look(lane).cloned(),
+                    lane.sampling(),
                 )
             })
             .collect(),
@@ -738,7 +777,7 @@ impl Case {
     /// A suspicion as a part of an attack: kept packets scaled to the lane's exact total, seconds likewise. The senders stay with
     /// the suspicion until the part is wanted ([`Suspicion::claim`]): there may be a million of them.
     fn part(&self, suspicion: &Suspicion) -> Option<Part> {
-        let (_, packets, bytes, cells, look) = self.lane(suspicion.vector)?;
+        let (_, packets, bytes, cells, look, sampling) = self.lane(suspicion.vector)?;
         let first_ns = suspicion.senders.iter().map(|s| s.first_ns).min()?;
         let last_ns = suspicion.senders.iter().map(|s| s.last_ns).max()?;
         let whole = suspicion.packets == suspicion.kept;
@@ -765,6 +804,7 @@ impl Case {
             ),
             senders: Vec::new(),
             look: look.clone().unwrap_or_default(),
+            sampling: *sampling,
             companions: 0,
             why: String::new(),
         })
@@ -783,7 +823,7 @@ impl Case {
                 continue;
             };
             let peaks = peaks(&part.cells);
-            let bar = bar(suspicion.vector);
+            let bar = bar(suspicion.vector).of_sample(part.sampling);
             let senders = (suspicion.senders.len() as u64) << level;
             let reached = if senders < bar.senders {
                 peaks[0] >= bar.few_senders_peak
@@ -890,7 +930,7 @@ impl Case {
 
     /// Queries for names that do not exist, each another one: aimed at an authoritative server.
     fn water_torture(&self, tally: &Tally) -> Option<Part> {
-        let (_, packets, bytes, cells, look) = self.lane(Vector::DnsFlood)?;
+        let (_, packets, bytes, cells, look, sampling) = self.lane(Vector::DnsFlood)?;
         let look = look.as_ref()?;
         let answers = tally.dns_answers(self.address)?;
         let distinct = distinct_of_bins(&look.name_bins).unwrap_or(f64::INFINITY);
@@ -937,6 +977,7 @@ impl Case {
             cells: cells.clone(),
             senders,
             look: look.clone(),
+            sampling: *sampling,
             companions: 0,
             why: format!(
                 "{} of {} answers say that the name does not exist, and hardly a question came twice",
@@ -1139,7 +1180,11 @@ fn carpet(tally: &Tally, cases: &[Case]) -> Option<Attack> {
         let senders = join_senders(&lists);
         let series: Vec<&[Cell]> = of_hosts.iter().map(|(.., part)| part.cells.as_slice()).collect();
         let cells = sum_cells(&series);
-        let bar = bar(vector);
+        let sampling = of_hosts
+            .iter()
+            .map(|(.., part)| part.sampling)
+            .fold(1.0, f64::max);
+        let bar = bar(vector).of_sample(sampling);
         let distinct = (senders.len() as u64) << level;
         let peaks = peaks(&cells);
         // A single source that sends a few packets to each of many hosts scans them.
@@ -1169,6 +1214,7 @@ fn carpet(tally: &Tally, cases: &[Case]) -> Option<Attack> {
             cells,
             senders,
             look: loudest.unwrap_or_default(),
+            sampling,
             companions: 0,
             why: format!(
                 "the same traffic to {} hosts of one block, evenly, that none of them asked for",

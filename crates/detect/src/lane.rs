@@ -135,6 +135,8 @@ pub struct Lane {
     pub packets: u64,
     /// Bytes, sampling applied.
     pub bytes: u64,
+    /// Packets that exporters observed, before sampling is applied.
+    pub observed: u64,
     cell: Cell,
     more: Vec<Cell>,
     look: u32,
@@ -235,6 +237,7 @@ impl Lanes {
             vector,
             packets: 0,
             bytes: 0,
+            observed: 0,
             cell: Cell::default(),
             more: Vec::new(),
             look: NONE,
@@ -291,6 +294,7 @@ impl Lanes {
         let lane = &mut self.all[index];
         lane.packets = lane.packets.saturating_add(packets);
         lane.bytes = lane.bytes.saturating_add(bytes);
+        lane.observed = lane.observed.saturating_add(flow.packets);
         let first = second_of(flow.first_ns);
         if second_of(flow.last_ns) <= first {
             self.untimed += lane.add_cell(first, packets, bytes, &mut self.cells);
@@ -326,6 +330,11 @@ pub fn second_of(time_ns: u64) -> u32 {
 }
 
 impl Lane {
+    /// How many packets each observed one stands for, on average: 1 where nothing was sampled.
+    pub fn sampling(&self) -> f64 {
+        (self.packets as f64 / self.observed.max(1) as f64).max(1.0)
+    }
+
     /// Its seconds in order of time, each once.
     pub fn cells(&self) -> Vec<Cell> {
         let mut cells = Vec::with_capacity(1 + self.more.len());

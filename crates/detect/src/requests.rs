@@ -296,6 +296,8 @@ impl Suspect {
             cells,
             senders: self.senders,
             look,
+            // Request heads are read in captured packets, which are all there or sampled as the case says.
+            sampling: 1.0,
             companions: 0,
             why: self.why,
         }

@@ -77,6 +77,12 @@ fn caveats(tally: &Tally) -> Vec<String> {
             tally.lanes().untimed()
         ));
     }
+    if tally.unaddressed() > 0 {
+        caveats.push(format!(
+            "{} records name no addresses (frames without IP, counters of an exporter): they are counted and were not examined.",
+            tally.unaddressed()
+        ));
+    }
     caveats
 }
 
@@ -382,7 +388,13 @@ fn incident_caveats(attack: &Attack, tally: &Tally, trace: &Trace, meaning: Mean
     if !attack.target_speaks {
         caveats.push("No packet that the target sent is in the input: what it asked for, and whether handshakes were completed, was judged from one direction.".to_owned());
     }
-    if !trace.distinct_exact {
+    if attack.sampling() >= 1.5 {
+        caveats.push(format!(
+            "The exporter observed about one packet in {:.0}: totals are estimates, sources that sent little were not seen, and whether a single source asked or answered cannot be told.",
+            attack.sampling()
+        ));
+    }
+    if attack.level > 0 {
         caveats.push(format!(
             "The number of sources is an estimate from a sample of one in {}; counting was exact up to {} pairs of hosts.",
             1u64 << attack.level,

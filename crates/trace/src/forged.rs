@@ -171,7 +171,7 @@ fn handshake(senders: &[Sender], part: &Part) -> Test {
             ratio,
         };
     }
-    let per_source = part.packets as f64 / n;
+    let per_source = part.packets as f64 / part.sampling / n;
     if denied >= 20 && denied as f64 >= 0.3 * n && per_source <= 5.0 {
         return Test {
             test: "handshake",
@@ -422,10 +422,12 @@ fn spread(senders: &[Sender]) -> Test {
 fn repeats(senders: &[Sender], part: &Part, level: u32) -> Test {
     let n = senders.len();
     let packets: u64 = senders.iter().map(|s| s.packets).sum();
-    if n == 0 || packets < 50 {
+    // What was observed, not what it stands for. In a sample nearly every source comes once, whether or not it sends more.
+    let packets = (packets as f64 / part.sampling).round() as u64;
+    let per_source = packets as f64 / n.max(1) as f64;
+    if n == 0 || packets < 50 || part.sampling >= 1.5 && per_source < 3.0 {
         return silent("repeats");
     }
-    let per_source = packets as f64 / n as f64;
     let short = part.last_ns - part.first_ns < 1_000_000_000;
     let ratio = match () {
         () if per_source >= 50.0 => 0.1,
@@ -437,7 +439,8 @@ fn repeats(senders: &[Sender], part: &Part, level: u32) -> Test {
     // Equal pairs among packets tell the size of the pool, if each packet draws from it anew (birthday estimate).
     let pairs: f64 = senders
         .iter()
-        .map(|s| s.packets as f64 * (s.packets as f64 - 1.0) / 2.0)
+        .map(|s| s.packets as f64 / part.sampling)
+        .map(|packets| packets * (packets - 1.0).max(0.0) / 2.0)
         .sum();
     let says = if per_source <= 1.3 && n >= 200 && !part.vector.is_reflection() {
         let pool = packets as f64 * (packets as f64 - 1.0) / 2.0 / pairs;

@@ -59,7 +59,7 @@ pub fn trace(attack: &Attack, atlas: &Atlas) -> Trace {
     }
     Trace {
         distinct: (senders.len() as u64) << attack.level,
-        distinct_exact: attack.level == 0,
+        distinct_exact: attack.level == 0 && attack.sampling() < 1.5,
         forged: forged.clamped(),
         reflected: reflected.clamped(),
         tests,
