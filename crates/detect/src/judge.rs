@@ -453,7 +453,7 @@ fn examine(
             }
         }
     }
-    let requests = requests::examine(tally, address, members);
+    let requests = requests::examine(tally, address, members, lanes);
     Case {
         address,
         speaks,

@@ -10,7 +10,7 @@ use std::net::Ipv6Addr;
 use crate::conversation::{HttpTalk, distinct_of_bins};
 use crate::exchange::Exchange;
 use crate::judge::{Part, Sender, join_senders, sender};
-use crate::lane::{Cell, Look};
+use crate::lane::{Cell, Lane, Look};
 use crate::tally::Tally;
 use crate::vector::{Transport, Vector};
 
@@ -82,7 +82,7 @@ impl Signs {
 }
 
 /// Looks at the HTTP that a host's clients speak. `members` are the host's conversations.
-pub fn examine(tally: &Tally, address: Ipv6Addr, members: &[(u32, u32)]) -> Option<Suspect> {
+pub fn examine(tally: &Tally, address: Ipv6Addr, members: &[(u32, u32)], lanes: &[&Lane]) -> Option<Suspect> {
     let conversations = tally.conversations();
     let mut talks: Vec<(usize, HttpTalk, Exchange)> = Vec::new();
     for &(_, index) in members {
@@ -102,10 +102,7 @@ pub fn examine(tally: &Tally, address: Ipv6Addr, members: &[(u32, u32)]) -> Opti
             ));
         }
     }
-    let lane = tally
-        .lanes()
-        .iter()
-        .find(|lane| lane.dst == address && lane.vector == Vector::HttpFlood)?;
+    let lane = lanes.iter().find(|lane| lane.vector == Vector::HttpFlood)?;
     slow(tally, address, &talks, lane.bytes / lane.packets.max(1)).or_else(|| {
         let cells = lane.cells();
         flood(tally, address, &talks, &cells)

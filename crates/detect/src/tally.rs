@@ -97,34 +97,48 @@ impl Tally {
 
     /// Counts a batch.
     ///
-    /// Two passes over the batch: the first classifies each record, counts it in its lane (one lane is hot during a flood,
-    /// so this stays in cache) and writes a small `Touch`; the second takes the touches to the table of conversations in
+    /// Two passes over the batch: the first classifies records in small groups, brings their lanes near, counts each in its lane
+    /// (one lane is hot during a flood, so this stays in cache) and writes a small `Touch`; the second takes the touches to the table of conversations in
     /// groups, whose cache misses overlap. Nothing is allocated once the working space has grown to a batch.
     pub fn add(&mut self, batch: &Batch) {
         self.touches.clear();
-        for flow in &batch.flows {
-            let vector = candidate(flow);
-            self.first_ns = Some(
-                self.first_ns
-                    .map_or(flow.first_ns, |first| first.min(flow.first_ns)),
-            );
-            self.last_ns = self.last_ns.max(flow.last_ns);
-            self.packets += flow.scaled_packets();
-            self.bytes += flow.scaled_bytes();
-            // A host that talks to itself is nobody's victim; on a wire such packets cannot be (the LAND attack died with its bug).
-            if flow.src == flow.dst {
-                if flow.src.is_unspecified() {
-                    self.unaddressed += 1;
-                    continue;
-                }
-                self.to_self += flow.scaled_packets();
-                continue;
+        const GROUP: usize = 32;
+        let mut vectors = [Vector::UdpFlood; GROUP];
+        for flows in batch.flows.chunks(GROUP) {
+            for (vector, flow) in vectors.iter_mut().zip(flows) {
+                *vector = candidate(flow);
             }
-            self.lanes.add(flow, vector, dns_name(batch, flow));
-            self.touches.push(touch(flow, vector));
+            self.lanes
+                .approach(flows.iter().zip(vectors).map(|(flow, vector)| (flow.dst, vector)));
+            for (flow, vector) in flows.iter().zip(vectors) {
+                self.count(batch, flow, vector);
+            }
         }
         self.conversations.add_all(&self.touches, &mut self.hashes);
         self.count_heads(batch);
+    }
+
+    /// Counts one record in its lane, and notes it for the table of conversations.
+    #[inline]
+    fn count(&mut self, batch: &Batch, flow: &Flow, vector: Vector) {
+        self.first_ns = Some(
+            self.first_ns
+                .map_or(flow.first_ns, |first| first.min(flow.first_ns)),
+        );
+        self.last_ns = self.last_ns.max(flow.last_ns);
+        self.packets += flow.scaled_packets();
+        self.bytes += flow.scaled_bytes();
+        // A host that talks to itself is nobody's victim; on a wire such packets cannot be (the LAND attack died with its bug).
+        if flow.src == flow.dst {
+            if flow.src.is_unspecified() {
+                self.unaddressed += 1;
+            } else {
+                self.to_self += flow.scaled_packets();
+            }
+            return;
+        }
+        self.lanes.add(flow, vector, dns_name(batch, flow));
+        self.touches.push(touch(flow, vector));
     }
 
     /// Counts HTTP heads and DNS answers, which few records have.

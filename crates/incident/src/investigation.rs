@@ -99,7 +99,7 @@ fn incident(attack: &Attack, tally: &Tally, atlas: &Atlas) -> Incident {
         .map(|part| vector_share(part, packets))
         .collect();
     let meaning = meaning(&trace);
-    let caveats = incident_caveats(attack, tally, &trace, meaning);
+    let caveats = incident_caveats(attack, tally, meaning);
     Incident {
         id: id(attack),
         target: attack.target,
@@ -365,7 +365,7 @@ fn confidence(attack: &Attack, tally: &Tally, trace: &Trace) -> Confidence {
     }
 }
 
-fn incident_caveats(attack: &Attack, tally: &Tally, trace: &Trace, meaning: Meaning) -> Vec<String> {
+fn incident_caveats(attack: &Attack, tally: &Tally, meaning: Meaning) -> Vec<String> {
     let mut caveats =
         vec!["Traffic shows where packets came from at most; it never shows who did it.".to_owned()];
     match meaning {
