@@ -716,6 +716,10 @@ fn ordinary(
             if senders < 20 && (streams || portless) {
                 return Some(ONE_SIDED_STREAM);
             }
+            // The tunnels of a concentrator whose other direction takes another path: packets of every size, from tens of peers.
+            if portless && senders < 200 && same_length < 0.9 {
+                return Some("tunnels of which only one side was captured");
+            }
             if !case.speaks && streams && same_length < 0.9 {
                 return Some("streams of which only one side was captured");
             }

@@ -369,10 +369,15 @@ impl Page {
             self.wrapped(
                 "  ",
                 &format!(
-                    "{}: {}, {} packets, {}B on the wire{span}",
+                    "{}: {}, {} {}, {}B on the wire{span}",
                     input.name,
-                    if input.kind == "empty" { "empty" } else { "packets" },
+                    input.kind,
                     count(input.records),
+                    if matches!(input.kind, "packets" | "empty") {
+                        "packets".to_owned()
+                    } else {
+                        format!("records for {} packets", count(input.packets))
+                    },
                     metric(input.octets as f64)
                 ),
             );
@@ -388,6 +393,33 @@ impl Page {
                     ),
                 );
             }
+        }
+        const EXPORTERS: usize = 10;
+        for exporter in case.exporters.iter().take(EXPORTERS) {
+            let losses = exporter.losses;
+            let unit = if losses.in_records { "records" } else { "messages" };
+            let mut text = format!(
+                "exporter {} {} domain {}: {} records in {} messages, 1 in {} packets",
+                std::net::IpAddr::V6(exporter.address).to_canonical(),
+                exporter.format.name(),
+                exporter.domain,
+                count(exporter.records),
+                count(exporter.messages),
+                exporter.sampling
+            );
+            if losses.lost > 0 {
+                text.push_str(&format!(", {} {unit} lost", count(losses.lost)));
+            }
+            if losses.duplicates > 0 {
+                text.push_str(&format!(", {} came twice", count(losses.duplicates)));
+            }
+            if losses.restarts > 0 {
+                text.push_str(&format!(", {} restarts", count(losses.restarts)));
+            }
+            self.wrapped("    ", &text);
+        }
+        if case.exporters.len() > EXPORTERS {
+            self.line(&format!("    and {} more exporters", case.exporters.len() - EXPORTERS));
         }
     }
 
@@ -475,12 +507,19 @@ fn capitalised(text: &str) -> String {
 }
 
 fn seen(inputs: &[Input]) -> String {
-    let packets: u64 = inputs.iter().map(|input| input.records).sum();
+    let packets: u64 = inputs.iter().map(|input| input.packets).sum();
+    let records: u64 = inputs.iter().map(|input| input.records).sum();
+    // Export records stand for more packets than there are records.
+    let what = if packets == records {
+        format!("{} packets", count(packets))
+    } else {
+        format!("{} packets ({} records)", count(packets), count(records))
+    };
     let first = inputs.iter().filter_map(|input| input.first_ns).min();
     let last = inputs.iter().filter_map(|input| input.last_ns).max();
     match (first, last) {
-        (Some(first), Some(last)) => format!("{} packets over {}", count(packets), duration(last - first)),
-        _ => format!("{} packets", count(packets)),
+        (Some(first), Some(last)) => format!("{what} over {}", duration(last - first)),
+        _ => what,
     }
 }
 
@@ -564,6 +603,16 @@ fn fault_words(reason: &str) -> &'static str {
         "extension-headers" => "too many IPv6 extension headers",
         "transport-header" => "a TCP, UDP or ICMP header cut short or wrong; addresses and sizes were used",
         "tunnel-depth" => "tunnels in tunnels beyond the limit",
+        "export-version" => "export messages of a version that is not decoded",
+        "message-truncated" => "export messages shorter than they say; what is there was used",
+        "set-length" => "a set or sample inside an export message has a length that cannot be true",
+        "template-malformed" => "a template that cannot be read",
+        "template-missing" => "data whose template never came; it could not be decoded",
+        "options-malformed" => "options that cannot be read",
+        "exporters-full" => "more exporters or templates than can be held; these were not taken",
+        "export-lost" => "lost on the way, by the exporters' sequence numbers (see the exporters below)",
+        "sampling-unknown" => "records that do not say which of several sampling rates is theirs; counted once",
+        "exporter-clock" => "the exporter's clock is more than an hour off the time of capture; its own times were used",
         "compression" => "the compressed stream is damaged; what came before was used",
         _ => "the input could not be read to its end",
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use detect::{Options, Tally};
-use incident::case::Input;
+use incident::case::{EXPORTERS_SHOWN, Input};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use wire::{Batch, Collector};
 
@@ -46,7 +46,11 @@ pub(crate) fn run(args: &InvestigateArgs) -> anyhow::Result<ExitCode> {
     let options = Options {
         networks: args.network.clone(),
     };
-    let case = incident::investigate(&tally, &atlas, &options, inputs);
+    let mut case = incident::investigate(&tally, &atlas, &options, inputs);
+    case.exporters = collector.exporters().collect();
+    case.exporters
+        .sort_by(|a, b| b.records.cmp(&a.records).then(a.address.cmp(&b.address)));
+    case.exporters.truncate(EXPORTERS_SHOWN);
     drop(tally);
     let printed = match args.format {
         Format::Json => case_json::render(&case, &atlas)?,

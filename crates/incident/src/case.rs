@@ -8,11 +8,17 @@ use std::net::Ipv6Addr;
 use atlas::{Country, Kind, Prefix};
 use detect::Vector;
 
+/// Exporters that a case names.
+pub const EXPORTERS_SHOWN: usize = 100;
+
 /// What an investigation returns.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Case {
     /// The inputs, in the order given.
     pub inputs: Vec<Input>,
+    /// Who exported the records, where the inputs hold export messages: those with the most records first, at most
+    /// [`EXPORTERS_SHOWN`].
+    pub exporters: Vec<wire::Exporter>,
     /// What happened, the largest first.
     pub incidents: Vec<Incident>,
     /// Notable traffic that is no attack: a scan, named as one.
@@ -26,15 +32,15 @@ pub struct Case {
 pub struct Input {
     /// Name as given, `-` for standard input.
     pub name: String,
-    /// `packets`, `empty` or `unknown`.
+    /// What its records are: `packets`, `netflow5` (also v1 and v7), `netflow9`, `ipfix`, `sflow`, `mixed`, or `empty`.
     pub kind: &'static str,
     /// Size as read (compressed size for a compressed input).
     pub bytes: u64,
-    /// Decoded packets.
+    /// Decoded packets, flow records or sFlow samples.
     pub records: u64,
     /// Packets that the records stand for, sampling applied.
     pub packets: u64,
-    /// Bytes on the wire that the records stand for, by the IP headers, sampling applied.
+    /// Bytes on the wire that the records stand for, sampling applied; see `wire::Flow::bytes`.
     pub octets: u64,
     /// Time of the first record.
     pub first_ns: Option<u64>,

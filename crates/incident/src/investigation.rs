@@ -44,6 +44,7 @@ pub fn investigate(tally: &Tally, atlas: &Atlas, options: &Options, inputs: Vec<
         inputs,
         incidents,
         scans,
+        exporters: Vec::new(),
         caveats: caveats(tally),
     }
 }
