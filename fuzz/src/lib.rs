@@ -1,7 +1,7 @@
 //! What must hold for any bytes whatsoever. One function for each fuzz target; `tests/corpus.rs` runs the same functions over the
 //! corpora and over seeded mutations of them on the stable toolchain.
 
-use wire::{Batch, Capture, Collector, Faults, Flow};
+use wire::{Batch, Capture, Collector, Faults, Flow, Messages, Origin};
 
 /// Flows and faults of a whole capture that is fed in pieces of the given size.
 fn decode(data: &[u8], piece: usize) -> Option<(Vec<Flow>, Faults)> {
@@ -107,4 +107,126 @@ pub fn atlas(data: &[u8]) {
         let address = std::net::Ipv6Addr::from_bits(bits);
         assert!(atlas.lookup(address).prefix.contains(address));
     }
+}
+
+/// Splits an input into datagrams: a length in two bytes, an exporter in one, then so many bytes.
+fn datagrams(mut data: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+    std::iter::from_fn(move || {
+        let (&[high, low, exporter], rest) = data.split_first_chunk::<3>()?;
+        let length = usize::from(u16::from_be_bytes([high, low])).min(rest.len());
+        let (datagram, rest) = rest.split_at(length);
+        data = rest;
+        Some((exporter, datagram))
+    })
+}
+
+/// Export messages of several exporters, one after the other, so that templates come before, after and between data: nothing panics,
+/// no datagram gives more records than it has bytes, what is said beyond the record fits the record, a second run gives the
+/// same, and the saved state is a fixed point.
+pub fn exports(data: &[u8]) {
+    let run = |keep_exported: bool| {
+        let mut collector = Collector::new();
+        let mut batch = Batch {
+            keep_exported,
+            ..Batch::default()
+        };
+        let (mut flows, mut faults) = (Vec::new(), Faults::default());
+        let mut bytes = 0;
+        for (at, (exporter, datagram)) in datagrams(data).enumerate() {
+            let from = Origin {
+                address: std::net::Ipv6Addr::from_bits(u128::from(exporter)),
+                port: 9_000,
+            };
+            collector.datagram(from, at as u64 * 1_000_000_000, datagram, at as u64, &mut batch);
+            bytes += datagram.len();
+            assert!(batch.exported.len() <= batch.flows.len());
+            if keep_exported {
+                assert_eq!(batch.exported.len(), batch.flows.len());
+            }
+            for flow in &batch.flows {
+                assert!(flow.first_ns <= flow.last_ns && flow.sampling >= 1);
+            }
+            // Both directions of a biflow may become a record.
+            assert!(
+                flows.len() + batch.flows.len() <= 2 * bytes,
+                "more records than bytes"
+            );
+            flows.append(&mut batch.flows);
+            faults.merge(&batch.faults);
+            batch.clear();
+        }
+        collector.give_up(&mut batch);
+        faults.merge(&batch.faults);
+        (collector, flows, faults)
+    };
+    let (collector, flows, faults) = run(false);
+    let (_, again, faults_again) = run(true);
+    assert!(
+        flows == again && faults == faults_again,
+        "what is kept beside the records changes them"
+    );
+    let saved = collector.save();
+    let mut loaded = Collector::new();
+    assert!(loaded.load(&saved, 0), "a saved state is not taken back");
+    assert!(
+        loaded.save() == saved,
+        "a state is not the same after saving and loading"
+    );
+    let mut tally = detect::Tally::new();
+    tally.add(&Batch {
+        flows,
+        ..Batch::default()
+    });
+    detect::judge(&tally, &detect::Options::default());
+}
+
+/// A file of bare export messages: any way of cutting it into pieces gives the same flows and faults.
+pub fn messages(data: &[u8]) {
+    let run = |piece: usize| {
+        let (mut messages, mut collector) = (Messages::new(), Collector::new());
+        let (mut batch, mut flows, mut faults) = (Batch::default(), Vec::new(), Faults::default());
+        let mut held: Vec<u8> = Vec::new();
+        let mut take = |batch: &mut Batch| {
+            let full = batch.is_full();
+            flows.append(&mut batch.flows);
+            faults.merge(&batch.faults);
+            batch.clear();
+            full
+        };
+        for piece in data.chunks(piece) {
+            held.extend_from_slice(piece);
+            loop {
+                let used = messages.decode(&held, &mut collector, &mut batch);
+                held.drain(..used);
+                if !take(&mut batch) {
+                    break;
+                }
+            }
+            assert!(
+                held.len() <= Messages::NEEDS_MAX + piece.len(),
+                "the decoder wants to hold too much"
+            );
+        }
+        while !held.is_empty() {
+            let used = messages.finish(&held, &mut collector, &mut batch);
+            held.drain(..used);
+            assert!(take(&mut batch) || held.is_empty(), "the end is never reached");
+        }
+        (flows, faults)
+    };
+    let whole = run(data.len().max(1));
+    for piece in [7, 64, 4_099] {
+        if piece >= 64 || data.len() <= 4_096 {
+            assert!(run(piece) == whole, "pieces of {piece} bytes give something else");
+        }
+    }
+}
+
+/// A saved state of exporters: refused, or taken back as it is.
+pub fn state(data: &[u8]) {
+    let mut collector = Collector::new();
+    collector.load(data, 0);
+    let saved = collector.save();
+    let mut again = Collector::new();
+    assert!(again.load(&saved, 0) && again.save() == saved);
 }

@@ -92,3 +92,18 @@ fn packets() {
 fn atlases() {
     replay("atlas", fuzz::atlas);
 }
+
+#[test]
+fn exports() {
+    replay("exports", fuzz::exports);
+}
+
+#[test]
+fn messages() {
+    replay("messages", fuzz::messages);
+}
+
+#[test]
+fn states() {
+    replay("state", fuzz::state);
+}

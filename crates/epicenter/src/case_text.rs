@@ -400,7 +400,7 @@ impl Page {
             let unit = if losses.in_records { "records" } else { "messages" };
             let mut text = format!(
                 "exporter {} {} domain {}: {} records in {} messages, 1 in {} packets",
-                std::net::IpAddr::V6(exporter.address).to_canonical(),
+                IpAddr::V6(exporter.address).to_canonical(),
                 exporter.format.name(),
                 exporter.domain,
                 count(exporter.records),
@@ -419,7 +419,10 @@ impl Page {
             self.wrapped("    ", &text);
         }
         if case.exporters.len() > EXPORTERS {
-            self.line(&format!("    and {} more exporters", case.exporters.len() - EXPORTERS));
+            self.line(&format!(
+                "    and {} more exporters",
+                case.exporters.len() - EXPORTERS
+            ));
         }
     }
 
@@ -611,8 +614,12 @@ fn fault_words(reason: &str) -> &'static str {
         "options-malformed" => "options that cannot be read",
         "exporters-full" => "more exporters or templates than can be held; these were not taken",
         "export-lost" => "lost on the way, by the exporters' sequence numbers (see the exporters below)",
-        "sampling-unknown" => "records that do not say which of several sampling rates is theirs; counted once",
-        "exporter-clock" => "the exporter's clock is more than an hour off the time of capture; its own times were used",
+        "sampling-unknown" => {
+            "records that do not say which of several sampling rates is theirs; counted once"
+        }
+        "exporter-clock" => {
+            "the exporter's clock is more than an hour off the time of capture; its own times were used"
+        }
         "compression" => "the compressed stream is damaged; what came before was used",
         _ => "the input could not be read to its end",
     }

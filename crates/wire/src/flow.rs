@@ -141,16 +141,26 @@ impl Flow {
         has: 0,
     };
 
-    /// Packets that this record stands for, sampling applied.
+    /// What one record may stand for at most: about a minute and a half of a 400 Gbit/s link full of the smallest packets. Counters are
+    /// the sender's word; one who says more is believed only so far, so that no sum over records overflows.
+    pub const SCALED_PACKETS_MAX: u64 = 1 << 36;
+    /// The same for bytes: two hours of a 100 Gbit/s link.
+    pub const SCALED_BYTES_MAX: u64 = 1 << 46;
+
+    /// Packets that this record stands for, sampling applied; [`Flow::SCALED_PACKETS_MAX`] at most.
     #[inline]
     pub fn scaled_packets(&self) -> u64 {
-        self.packets.saturating_mul(u64::from(self.sampling))
+        self.packets
+            .saturating_mul(u64::from(self.sampling))
+            .min(Flow::SCALED_PACKETS_MAX)
     }
 
-    /// Bytes that this record stands for, sampling applied.
+    /// Bytes that this record stands for, sampling applied; [`Flow::SCALED_BYTES_MAX`] at most.
     #[inline]
     pub fn scaled_bytes(&self) -> u64 {
-        self.bytes.saturating_mul(u64::from(self.sampling))
+        self.bytes
+            .saturating_mul(u64::from(self.sampling))
+            .min(Flow::SCALED_BYTES_MAX)
     }
 
     /// Whether the addresses are IPv6 (not IPv4-mapped).

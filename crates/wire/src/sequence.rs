@@ -9,6 +9,8 @@
 const GAPS: usize = 32;
 /// A jump of more than this, forwards or backwards, is a restart.
 const JUMP_MAX: u32 = 1 << 20;
+/// A number this far ahead at most goes on from the one before.
+const GOES_ON: u32 = 10_000;
 /// Uptime may go back by this much, in milliseconds, through reordering.
 const UPTIME_SLACK_MS: u32 = 60_000;
 
@@ -108,7 +110,11 @@ impl Sequence {
             // Uptime wraps after 49.7 days: from near the top to near zero is no restart.
             (Some(was), Some(is)) => {
                 let back = was.wrapping_sub(is);
-                back > UPTIME_SLACK_MS && back < u32::MAX / 2
+                // The cards of one chassis may have their own uptimes and share the numbers: what goes on is no restart.
+                let goes_on =
+                    |track: &Track| track.next.is_none_or(|next| number.wrapping_sub(next) < GOES_ON);
+                let continues = goes_on(&self.by_messages) || goes_on(&self.by_records);
+                back > UPTIME_SLACK_MS && back < u32::MAX / 2 && !continues
             }
             _ => false,
         };

@@ -6,6 +6,7 @@
 )]
 
 mod captures;
+mod exports;
 mod fixtures;
 mod laws;
 
