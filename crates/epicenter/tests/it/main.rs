@@ -2,6 +2,7 @@
 
 mod captures;
 mod commands;
+mod exports;
 mod scenarios;
 mod views;
 
