@@ -5,6 +5,7 @@
 //! bench generate mixed|forged PACKETS FILE     a capture with known truth
 //! bench export netflow5|netflow9|ipfix|sflow RECORDS FILE     export packets with known truth
 //! bench investigate EPICENTER FILE...          whole runs of `epicenter investigate`, one and two threads
+//! bench send FILE PORT MESSAGES_PER_S          the messages of an export file to a UDP port on loopback
 //! bench lookup COUNTRY.mmdb                    address lookup against the maxminddb crate
 //! ```
 #![expect(clippy::print_stdout, reason = "a benchmark prints")]
@@ -13,6 +14,7 @@ mod exports;
 mod generate;
 mod investigate;
 mod lookup;
+mod send;
 
 fn main() -> anyhow::Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -21,9 +23,10 @@ fn main() -> anyhow::Result<()> {
         ["generate", kind, packets, file] => generate::run(kind, packets.parse()?, file),
         ["export", format, records, file] => exports::run(format, records.parse()?, file),
         ["investigate", program, files @ ..] if !files.is_empty() => investigate::run(program, files),
+        ["send", file, port, rate] => send::run(file, port.parse()?, rate.parse()?),
         ["lookup", country] => lookup::run(country),
         _ => anyhow::bail!(
-            "usage: bench generate mixed|forged PACKETS FILE | export FORMAT RECORDS FILE | investigate PROGRAM FILE... | lookup COUNTRY.mmdb"
+            "usage: bench generate mixed|forged PACKETS FILE | export FORMAT RECORDS FILE | investigate PROGRAM FILE... | send FILE PORT MESSAGES_PER_S | lookup COUNTRY.mmdb"
         ),
     }
 }

@@ -9,6 +9,9 @@ use std::process::{Command, Stdio};
 use crate::run as run_command;
 
 const PACKETS: &str = "10000000";
+/// Records of the export files, and their formats.
+const RECORDS: &str = "5000000";
+const FORMATS: [&str; 4] = ["netflow5", "netflow9", "ipfix", "sflow"];
 /// Packets of the slice that slow rivals get.
 const SLICE: &str = "500000";
 
@@ -42,9 +45,23 @@ pub(crate) fn run_questions(root: &Path) -> Result<(), String> {
             run_command(bench().args(["generate", kind, packets, file]))?;
         }
     }
+    for format in FORMATS {
+        let file = format!("{format}.pcap");
+        if !folder.join(&file).exists() {
+            run_command(bench().args(["export", format, RECORDS, &file]))?;
+        }
+    }
     let program = root.join("target/release/epicenter");
     for file in ["mixed.pcap", "forged.pcap"] {
         run_command(bench().arg("investigate").arg(&program).arg(file))?;
+    }
+    for format in FORMATS {
+        run_command(
+            bench()
+                .arg("investigate")
+                .arg(&program)
+                .arg(format!("{format}.pcap")),
+        )?;
     }
     let country = root.join(
         "target/atlas/node_modules/@ip-location-db/geo-whois-asn-country-mmdb/geo-whois-asn-country.mmdb",
@@ -68,52 +85,137 @@ pub(crate) fn run(root: &Path, rivals: bool) -> Result<(), String> {
     let folder = root.join("target/bench");
     let flows = folder.join("nfpcapd");
     std::fs::create_dir_all(&flows).map_err(|error| error.to_string())?;
-    println!("rival,packets,cpu_s,million_packets_per_cpu_s,peak_mib");
-    let slice = folder.join("slice.pcap");
-    let slice = slice.display().to_string();
+    println!("rival,records,cpu_s,million_records_per_cpu_s,peak_mib");
+    let slice = folder.join("slice.pcap").display().to_string();
     let flows = flows.display().to_string();
-    let questions: [(&str, Vec<&str>); 3] = [
-        (
-            "epicenter",
-            vec!["investigate", "--format", "json", "--threads", "1", &slice],
-        ),
-        ("tshark", vec!["-n", "-q", "-z", "conv,ip", "-r", &slice]),
-        ("nfpcapd", vec!["-r", &slice, "-w", &flows]),
-    ];
-    for (name, args) in questions {
-        let program = if name == "epicenter" {
-            root.join("target/release/epicenter")
-        } else {
-            name.into()
-        };
-        let output = Command::new("/usr/bin/time")
-            .args(["-f", "%U %S %M"])
-            .args(["timeout", "120"])
-            .arg(&program)
-            .args(&args)
-            .stdin(Stdio::null())
-            .output()
-            .map_err(|error| format!("/usr/bin/time: {error}"))?;
-        let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        let numbers: Vec<f64> = text
-            .lines()
-            .last()
-            .unwrap_or("")
-            .split(' ')
-            .filter_map(|n| n.parse().ok())
-            .collect();
-        match (output.status.success(), numbers.as_slice()) {
-            (true, [user, system, kib]) => {
-                let packets: f64 = SLICE.parse().unwrap_or(0.0);
-                println!(
-                    "{name},{SLICE},{:.2},{:.3},{:.0}",
-                    user + system,
-                    packets / (user + system) / 1e6,
-                    kib / 1024.0
-                );
-            }
-            _ => println!("{name}: not there or failed (Debian packages tshark, nfdump)"),
-        }
+    let epicenter = root.join("target/release/epicenter").display().to_string();
+    let investigate = ["investigate", "--format", "json", "--threads", "1"];
+    time(
+        "epicenter",
+        &epicenter,
+        &[&investigate[..], &[&slice]].concat(),
+        SLICE,
+    );
+    time(
+        "tshark",
+        "tshark",
+        &["-n", "-q", "-z", "conv,ip", "-r", &slice],
+        SLICE,
+    );
+    time("nfpcapd", "nfpcapd", &["-r", &slice, "-w", &flows], SLICE);
+    // The chain of collectors: store what a file of export packets holds, then list the sources.
+    for format in FORMATS {
+        let file = folder.join(format!("{format}.pcap")).display().to_string();
+        // A new folder each time: the collector leaves a mark in the system for a folder that it was stopped in.
+        let stored = folder.join(format!("nfdump-{format}-{}", std::process::id()));
+        std::fs::create_dir_all(&stored).map_err(|error| error.to_string())?;
+        let stored = stored.display().to_string();
+        time(
+            &format!("epicenter {format}"),
+            &epicenter,
+            &[&investigate[..], &[&file]].concat(),
+            RECORDS,
+        );
+        let collector = if format == "sflow" { "sfcapd" } else { "nfcapd" };
+        collect(&folder, format, collector, &stored);
+        time(
+            &format!("nfdump -s srcip {format}"),
+            "nfdump",
+            &["-R", &stored, "-s", "srcip", "-n", "10"],
+            RECORDS,
+        );
     }
     Ok(())
+}
+
+/// Lets a collector of the nfdump suite take a file's messages over loopback (the Debian package reads no captures), at a rate at which
+/// it loses none, and prints what it took.
+fn collect(folder: &Path, format: &str, collector: &str, stored: &str) {
+    const PORT: &str = "29995";
+    const MESSAGES_PER_S: &str = "80000";
+    let started = Command::new("/usr/bin/time")
+        .args(["-f", "%U %S %M", "timeout", "--preserve-status", "--signal=TERM"])
+        .args([
+            "16",
+            collector,
+            "-p",
+            PORT,
+            "-b",
+            "127.0.0.1",
+            "-B",
+            "200000000",
+            "-w",
+            stored,
+        ])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn();
+    let Ok(child) = started else {
+        println!("{collector}: /usr/bin/time is not there (Debian package time)");
+        return;
+    };
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    let file = format!("{format}.pcap");
+    let sent = Command::new(folder.join("../release/bench"))
+        .args(["send", &file, PORT, MESSAGES_PER_S])
+        .current_dir(folder)
+        .stdout(Stdio::null())
+        .status();
+    // It ends by its own time limit, so that nothing of it is left behind.
+    let text = match child.wait_with_output() {
+        Ok(output) => String::from_utf8_lossy(&output.stderr).into_owned(),
+        Err(_) => String::new(),
+    };
+    let numbers: Vec<f64> = text
+        .lines()
+        .last()
+        .unwrap_or("")
+        .split(' ')
+        .filter_map(|n| n.parse().ok())
+        .collect();
+    match (sent.is_ok_and(|status| status.success()), numbers.as_slice()) {
+        (true, [user, system, kib]) => println!(
+            "{collector} {format},{RECORDS},{:.2},{:.3},{:.0}",
+            user + system,
+            5.0 / (user + system),
+            kib / 1024.0
+        ),
+        _ => println!("{collector}: not there or failed (Debian packages nfdump, nfdump-sflow)"),
+    }
+}
+
+/// Runs a program to its end and prints what it took.
+fn time(name: &str, program: &str, args: &[&str], records: &str) {
+    let output = Command::new("/usr/bin/time")
+        .args(["-f", "%U %S %M"])
+        .args(["timeout", "180"])
+        .arg(program)
+        .args(args)
+        .stdin(Stdio::null())
+        .output();
+    let Ok(output) = output else {
+        println!("{name}: /usr/bin/time is not there (Debian package time)");
+        return;
+    };
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    let numbers: Vec<f64> = text
+        .lines()
+        .last()
+        .unwrap_or("")
+        .split(' ')
+        .filter_map(|n| n.parse().ok())
+        .collect();
+    match (output.status.success(), numbers.as_slice()) {
+        (true, [user, system, kib]) => {
+            let count: f64 = records.parse().unwrap_or(0.0);
+            println!(
+                "{name},{records},{:.2},{:.3},{:.0}",
+                user + system,
+                count / (user + system) / 1e6,
+                kib / 1024.0
+            );
+        }
+        _ => println!("{name}: not there or failed (Debian packages tshark, nfdump, nfdump-sflow)"),
+    }
 }
