@@ -98,6 +98,15 @@ pub struct Exchange {
 impl Exchange {
     /// Sums up a conversation. `target_is_low` says which end is the target.
     pub fn of<'a>(strands: impl Iterator<Item = &'a Strand> + Clone, target_is_low: bool) -> Exchange {
+        Exchange::of_sample(strands, target_is_low, 1.0)
+    }
+
+    /// The same for strands in which each observed packet stands for `rate`.
+    pub fn of_sample<'a>(
+        strands: impl Iterator<Item = &'a Strand> + Clone,
+        target_is_low: bool,
+        rate: f64,
+    ) -> Exchange {
         let mut exchange = Exchange::default();
         for strand in strands.clone() {
             let outgoing = strand.forward == target_is_low;
@@ -111,7 +120,7 @@ impl Exchange {
         exchange.opened = incoming_strands
             .clone()
             .any(|strand| strand.saw & Strand::SAW_CONNECTION != 0);
-        exchange.connection = exchange.is_connection(incoming_strands);
+        exchange.connection = exchange.is_connection(incoming_strands, rate);
         // A stream in one direction and some feedback in the other (RTCP, QUIC, uTP) is an exchange.
         exchange.bidirectional_udp =
             exchange.outgoing.udp * 50 >= exchange.incoming.udp && exchange.outgoing.udp > 0;
@@ -156,7 +165,7 @@ impl Exchange {
     }
 
     /// Whether the TCP segments belong to connections that both ends keep up, as far as can be seen.
-    fn is_connection<'a>(&self, incoming: impl Iterator<Item = &'a Strand>) -> bool {
+    fn is_connection<'a>(&self, incoming: impl Iterator<Item = &'a Strand>, rate: f64) -> bool {
         let (i, o) = (&self.incoming, &self.outgoing);
         // Most segments were refused: there is no connection behind them.
         if o.rst * 2 > i.connected() && o.connected() * 4 < i.connected() {
@@ -183,7 +192,7 @@ impl Exchange {
             .any(|strand| {
                 let ports = distinct_of_bins(&[strand.src_ports]).unwrap_or(f64::INFINITY)
                     * distinct_of_bins(&[strand.dst_ports]).unwrap_or(f64::INFINITY);
-                strand.packets as f64 >= 4.0 * ports
+                strand.packets as f64 / rate >= 4.0 * ports
             })
     }
 

@@ -393,7 +393,8 @@ fn examine(
     let (mut speaks, mut outgoing_unreachable) = (false, 0);
     // Of sampled traffic a question and its answer, or a SYN and what follows it, are hardly ever both observed. What the target does
     // with all its peers together still is.
-    let sampled = lanes.iter().any(|lane| lane.sampling() >= SAMPLED_FROM);
+    let rate = lanes.iter().map(|lane| lane.sampling()).fold(1.0, f64::max);
+    let sampled = rate >= SAMPLED_FROM;
     let together = if sampled {
         Exchange::together(members.iter().map(|&(_, index)| {
             let conversation = conversations.get(index as usize);
@@ -415,7 +416,7 @@ fn examine(
         } else {
             conversation.low
         };
-        let exchange = Exchange::of(conversations.strands(index), target_is_low);
+        let exchange = Exchange::of_sample(conversations.strands(index), target_is_low, rate);
         speaks |= exchange.outgoing.packets > 0;
         if exchange.outgoing.icmp_types & (1 << 3 | 1 << 1) != 0 {
             outgoing_unreachable += exchange.outgoing.icmp;
@@ -435,7 +436,7 @@ fn examine(
             let asked_for = !forged_questions
                 && (exchange.asked_for(strand.vector)
                     || sampled && together.asked_for_together(strand.vector));
-            suspicions[*slot].add(peer, strand, &exchange, asked_for || set_aside);
+            suspicions[*slot].add(peer, strand, &exchange, asked_for || set_aside, rate);
         }
     }
     for suspicion in &mut suspicions {
@@ -521,7 +522,7 @@ impl Suspicion {
         }
     }
 
-    fn add(&mut self, peer: Ipv6Addr, strand: &Strand, exchange: &Exchange, innocent: bool) {
+    fn add(&mut self, peer: Ipv6Addr, strand: &Strand, exchange: &Exchange, innocent: bool, rate: f64) {
         self.kept += strand.packets;
         if innocent {
             return;
@@ -550,7 +551,7 @@ impl Suspicion {
         }
         let pairs = distinct_of_bins(&[strand.src_ports]).unwrap_or(f64::INFINITY)
             * distinct_of_bins(&[strand.dst_ports]).unwrap_or(f64::INFINITY);
-        if pairs <= 4.5 && strand.packets >= 20 {
+        if pairs <= 4.5 && strand.packets as f64 >= 20.0 * rate {
             self.streams += 1;
         }
         self.icmp_types |= if strand.vector == Vector::IcmpFlood {
@@ -625,8 +626,9 @@ fn ordinary(
 ) -> Option<&'static str> {
     use Vector as V;
     let senders = (suspicion.senders.len() as u64) << level;
+    let rate = case.lane(suspicion.vector).map_or(1.0, |lane| lane.5);
     let port_spread = look.map_or(0.0, |look| {
-        let seen = look.dst_ports.total().max(1) as f64;
+        let seen = (look.dst_ports.total() as f64 / rate).max(1.0);
         distinct_of_bins(&look.dst_port_bins)
             .unwrap_or(f64::INFINITY)
             .min(seen)
@@ -638,6 +640,27 @@ fn ordinary(
     let mean_bytes = suspicion.bytes as f64 / suspicion.packets.max(1) as f64;
     if suspicion.is_port_scan() && (suspicion.vector == V::SynFlood || peaks[0] < SCAN_PEAK) {
         return Some("a port scan");
+    }
+    // A sample of one direction shows single packets of whatever a busy host gets. Only packets that are all alike accuse then; pure
+    // ACKs are alike by nature, and the acknowledgements of a download are many.
+    let alike = same_length >= 0.9 && suspicion.vector != V::AckFlood;
+    let overwhelming = STREAM_PEAK.max((100.0 * SAMPLES * rate) as u64);
+    if rate >= SAMPLED_FROM && !case.speaks && !alike && peaks[0] < overwhelming {
+        let ambiguous = matches!(
+            suspicion.vector,
+            V::AckFlood
+                | V::PshAckFlood
+                | V::FinFlood
+                | V::UdpFlood
+                | V::QuicFlood
+                | V::GreFlood
+                | V::EspFlood
+                | V::IpProtoRandom
+                | V::IpFragment
+        );
+        if ambiguous || is_session(suspicion.vector) {
+            return Some("a sample of one direction of ordinary traffic, for all that can be seen");
+        }
     }
     match suspicion.vector {
         V::SynFlood => {
@@ -658,7 +681,8 @@ fn ordinary(
         v if v.is_reflection() && v.transport() == Transport::Udp => {
             // Where the target's own questions were not captured, answers to them go to a new port each time and are
             // small and diverse; a reflection attack hits the ports that the attacker chose.
-            let diverse_names = look.is_some_and(|look| name_share(look) < 0.3);
+            // Flow records have no names: then ports and sizes must do.
+            let diverse_names = look.is_some_and(|look| look.seen == 0 || name_share(look) < 0.3);
             if !case.speaks
                 && v == V::DnsAmplification
                 && port_spread > 0.4
@@ -668,21 +692,9 @@ fn ordinary(
                 return Some("answers to the target's own questions, of which only one side was captured");
             }
             // Tunnels and calls use these ports for hours of ordinary traffic.
-            let session = matches!(
-                v,
-                V::IsakmpReflection
-                    | V::OpenvpnAmplification
-                    | V::L2tpAmplification
-                    | V::StunAmplification
-                    | V::SipAmplification
-                    | V::RdpAmplification
-                    | V::SteamAmplification
-                    | V::QuakeAmplification
-                    | V::Tp240Amplification
-                    | V::PlexAmplification
-                    | V::TftpAmplification
-            );
-            let hinted = look.is_none_or(|look| look.seen == 0 || look.hinted * 2 >= look.seen);
+            let session = is_session(v);
+            // Without payload nothing speaks for the protocol of reflectors, and long streams between few ports speak for sessions.
+            let hinted = look.is_none_or(|look| look.seen > 0 && look.hinted * 2 >= look.seen);
             if session && peaks[0] < STREAM_PEAK {
                 if senders < 10 {
                     return Some("a tunnel or session, of which only one side was captured");
@@ -743,6 +755,25 @@ fn ordinary(
     None
 }
 
+/// Services whose port carries hours of ordinary traffic, tunnels and calls, besides their reflection.
+fn is_session(vector: Vector) -> bool {
+    use Vector as V;
+    matches!(
+        vector,
+        V::IsakmpReflection
+            | V::OpenvpnAmplification
+            | V::L2tpAmplification
+            | V::StunAmplification
+            | V::SipAmplification
+            | V::RdpAmplification
+            | V::SteamAmplification
+            | V::QuakeAmplification
+            | V::Tp240Amplification
+            | V::PlexAmplification
+            | V::TftpAmplification
+    )
+}
+
 /// Whether questions "of the target" are those of an attacker, captured on their way to the resolver: one name, asked for with a
 /// type that only tools use (ANY, which RFC 8482 lets servers refuse; RRSIG alone), hundreds of large answers.
 fn is_abused(lane: &Lane, look: &Look) -> bool {
@@ -752,7 +783,9 @@ fn is_abused(lane: &Lane, look: &Look) -> bool {
         .filter_map(|kind| look.names.get(kind))
         .flat_map(|names| names.values())
         .sum();
-    lane.packets >= 200
+    // Without names (flow records have none) nothing says what was asked.
+    total > 0
+        && lane.packets >= 200
         && lane.bytes / lane.packets >= 400
         && odd * 10 >= total * 9
         && name_share(look) >= 0.9

@@ -200,6 +200,14 @@ fn touch(flow: &Flow, vector: Vector) -> Touch {
             Strand::SAW_BARE_SYN
         };
     }
+    if vector == Vector::SynFlood && flow.has & (Flow::IS_PACKET | Flow::HAS_TCP_HEADER) == 0 {
+        // A flow record has no options, but their room shows: the stacks in use send SYNs of 52 to 64 bytes, bare ones have 40 or 44.
+        saw |= if flow.bytes >= 52 * flow.packets.min(1 << 36) {
+            Strand::SAW_STACK_OPTIONS
+        } else {
+            Strand::SAW_BARE_SYN
+        };
+    }
     if vector == Vector::PshAckFlood && flow.has & Flow::IS_PACKET == 0 {
         let opened = flow.tcp_flags & (Flow::SYN | Flow::ACK) == Flow::SYN | Flow::ACK;
         if opened && flow.tcp_flags & (Flow::PSH | Flow::FIN) != 0 {

@@ -299,6 +299,10 @@ fn udp(flow: &Flow) -> Vector {
         _ => {}
     }
     if flow.has & Flow::HAS_TRANSPORT != 0 {
+        // Nobody sends from port 0 to port 0: exporters write that for later fragments, whose ports they do not know.
+        if flow.has & Flow::IS_PACKET == 0 && flow.src_port == 0 && flow.dst_port == 0 {
+            return Vector::IpFragment;
+        }
         if let Some(vector) = service(flow.src_port) {
             return vector;
         }
