@@ -150,14 +150,13 @@ impl Exchange {
     pub fn asked_for_together(&self, vector: Vector) -> bool {
         let (i, o) = (&self.incoming, &self.outgoing);
         match vector {
-            Vector::SynFlood => i.connected() >= 2 * i.syn,
+            Vector::SynFlood => i.connected() >= 3 * i.syn,
+            Vector::FinFlood => i.ack + i.data >= 3 * i.fin,
             Vector::SynackReflection => i.connected() >= 2 * i.synack || o.syn * 2 >= i.synack,
             Vector::RstFlood => i.connected() >= 2 * i.rst || o.packets >= i.rst,
-            Vector::AckFlood
-            | Vector::PshAckFlood
-            | Vector::FinFlood
-            | Vector::HttpFlood
-            | Vector::MiddleboxReflection => o.connected() * 20 >= i.connected(),
+            Vector::AckFlood | Vector::PshAckFlood | Vector::HttpFlood | Vector::MiddleboxReflection => {
+                o.connected() * 20 >= i.connected()
+            }
             Vector::IcmpFlood => o.icmp * 2 >= i.icmp,
             v if v.transport() == Transport::Udp => o.udp * 20 >= i.udp && o.udp > 0,
             _ => o.other * 20 >= i.other && o.other > 0,
