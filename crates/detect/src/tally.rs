@@ -98,8 +98,8 @@ impl Tally {
     /// Counts a batch.
     ///
     /// Two passes over the batch: the first classifies records in small groups, brings their lanes near, counts each in its lane
-    /// (one lane is hot during a flood, so this stays in cache) and writes a small `Touch`; the second takes the touches to the table of conversations in
-    /// groups, whose cache misses overlap. Nothing is allocated once the working space has grown to a batch.
+    /// (one lane is hot during a flood, so this stays in cache) and writes a small `Touch`; the second takes the touches to the
+    /// table of conversations in groups, whose cache misses overlap. Nothing is allocated once the working space has grown to a batch.
     pub fn add(&mut self, batch: &Batch) {
         self.touches.clear();
         const GROUP: usize = 32;

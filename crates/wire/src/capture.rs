@@ -117,7 +117,8 @@ impl Capture {
         })
     }
 
-    /// Decodes whole records from `input` into `batch`, and through `collector` the export messages that the packets carry, until the input holds no further whole record or the batch
+    /// Decodes whole records from `input` into `batch`, and through `collector` the export messages that the packets carry, until
+    /// the input holds no further whole record or the batch
     /// [is full](Batch::is_full). Returns how many bytes were consumed: drop them and call again with the rest and more.
     /// Zero consumed and the batch not full means that more bytes are needed, never more than [`Capture::NEEDS_MAX`] in all.
     ///
