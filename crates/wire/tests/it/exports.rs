@@ -178,6 +178,45 @@ fn the_shared_exporters_are_read_as_another_decoder_reads_them() {
     assert!(compared >= 55, "only {compared} cases were compared");
 }
 
+/// sFlow against sfcapd 1.7.1, which applies the sampling rate and counts the bytes of the frame.
+#[test]
+fn shared_sflow_datagrams_add_up_as_another_collector_adds_them() {
+    let Some(root) = super::captures::data() else {
+        return;
+    };
+    let folder = root.join("exporter");
+    let cases = std::fs::read_to_string(folder.join("CASES-sflow-shared.json")).unwrap();
+    let cases: Vec<serde_json::Value> = serde_json::from_str(&cases).unwrap();
+    let mut compared = 0;
+    for case in &cases {
+        let theirs = if case["sfcapd"].is_null() {
+            &case["nfdump"]
+        } else {
+            &case["sfcapd"]
+        };
+        let (Some(packets), Some(bytes)) =
+            (theirs["sum_in_packets"].as_u64(), theirs["sum_in_bytes"].as_u64())
+        else {
+            continue;
+        };
+        let mut collector = Collector::new();
+        let (mut our_packets, mut our_bytes) = (0, 0);
+        for file in case["files"].as_array().unwrap() {
+            let data = std::fs::read(folder.join(file.as_str().unwrap())).unwrap();
+            let (batch, _) = decoded(&data, &mut collector);
+            for (flow, more) in batch.flows.iter().zip(&batch.exported) {
+                if more.format.is_some() {
+                    our_packets += flow.scaled_packets();
+                    our_bytes += flow.scaled_bytes();
+                }
+            }
+        }
+        assert_eq!((our_packets, our_bytes), (packets, bytes), "{}", case["id"]);
+        compared += 1;
+    }
+    assert!(compared >= 10, "only {compared} cases were compared");
+}
+
 fn words(words: &[u16]) -> Vec<u8> {
     words.iter().flat_map(|w| w.to_be_bytes()).collect()
 }
