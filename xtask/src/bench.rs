@@ -167,22 +167,12 @@ fn collect(folder: &Path, format: &str, collector: &str, stored: &str) {
         Ok(output) => String::from_utf8_lossy(&output.stderr).into_owned(),
         Err(_) => String::new(),
     };
-    let numbers: Vec<f64> = text
-        .lines()
-        .last()
-        .unwrap_or("")
-        .split(' ')
-        .filter_map(|n| n.parse().ok())
-        .collect();
-    match (sent.is_ok_and(|status| status.success()), numbers.as_slice()) {
-        (true, [user, system, kib]) => println!(
-            "{collector} {format},{RECORDS},{:.2},{:.3},{:.0}",
-            user + system,
-            5.0 / (user + system),
-            kib / 1024.0
-        ),
-        _ => println!("{collector}: not there or failed (Debian packages nfdump, nfdump-sflow)"),
-    }
+    report(
+        &format!("{collector} {format}"),
+        sent.is_ok_and(|status| status.success()),
+        &text,
+        RECORDS,
+    );
 }
 
 /// Runs a program to its end and prints what it took.
@@ -198,7 +188,16 @@ fn time(name: &str, program: &str, args: &[&str], records: &str) {
         println!("{name}: /usr/bin/time is not there (Debian package time)");
         return;
     };
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    report(
+        name,
+        output.status.success(),
+        &String::from_utf8_lossy(&output.stderr),
+        records,
+    );
+}
+
+/// Prints what `/usr/bin/time` says in its last line.
+fn report(name: &str, succeeded: bool, text: &str, records: &str) {
     let numbers: Vec<f64> = text
         .lines()
         .last()
@@ -206,7 +205,7 @@ fn time(name: &str, program: &str, args: &[&str], records: &str) {
         .split(' ')
         .filter_map(|n| n.parse().ok())
         .collect();
-    match (output.status.success(), numbers.as_slice()) {
+    match (succeeded, numbers.as_slice()) {
         (true, [user, system, kib]) => {
             let count: f64 = records.parse().unwrap_or(0.0);
             println!(

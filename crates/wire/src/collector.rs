@@ -713,7 +713,14 @@ impl Collector {
             return Some(0);
         }
         if template.options {
-            let (count, late) = columns::options(template, body, &mut domain.sampling, &mut self.scratch);
+            let (count, late) = columns::options(
+                template,
+                body,
+                &mut domain.sampling,
+                message.offset,
+                &mut self.scratch,
+                &mut batch.faults,
+            );
             self.totals.options += u64::from(count);
             self.late |= late && message.rate.is_none();
             return Some(count);

@@ -6,7 +6,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::fault::Reason;
+use crate::fault::{Faults, Reason};
 use crate::field::Field;
 use crate::flow::{Batch, Exported, Flow, Fragment};
 use crate::packet;
@@ -53,7 +53,8 @@ pub(crate) struct Context<'a> {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Scratch {
     places: Vec<(u16, u16)>,
-    columns: Vec<Column>,
+    /// Columns of one record, put where its fields lie: forward, reverse, sampling, extra.
+    parts: [Vec<Column>; 4],
 }
 
 /// Decodes the records of a data set into the batch. Returns how many records there were.
@@ -89,23 +90,21 @@ pub(crate) fn decode(
             break;
         };
         // The columns of this one record: those of the template, put where its fields lie.
-        let mut parts = [const { Vec::new() }; 4];
-        for (part, of) in parts.iter_mut().zip([
+        let of_template = [
             &template.core,
             &template.reverse,
             &template.sampling,
             &template.extra,
-        ]) {
-            if !of.is_empty() {
-                placed(of, &scratch.places, &mut scratch.columns);
-                std::mem::swap(part, &mut scratch.columns);
-            }
+        ];
+        for (part, of) in scratch.parts.iter_mut().zip(of_template) {
+            placed(of, &scratch.places, part);
         }
+        let [core, reverse, sampling, extra] = &scratch.parts;
         let columns = Columns {
-            core: &parts[0],
-            reverse: &parts[1],
-            sampling: &parts[2],
-            extra: &parts[3],
+            core,
+            reverse,
+            sampling,
+            extra,
         };
         rows(template, columns, &body[at..at + length], length, context, batch);
         at += length;
@@ -625,21 +624,25 @@ pub(crate) fn told(columns: &[Column], row: &[u8]) -> Told {
 }
 
 /// Reads the records of an options set into the domain's sampling. Returns how many records there were, and whether a rate came
-/// after records that needed it.
+/// after records that needed it. A record whose lengths do not fit is a fault at `offset`.
 pub(crate) fn options(
     template: &Template,
     body: &[u8],
     sampling: &mut Sampling,
+    offset: u64,
     scratch: &mut Scratch,
+    faults: &mut Faults,
 ) -> (u32, bool) {
     let (mut at, mut count, mut late) = (0, 0, false);
+    let columns = &mut scratch.parts[0];
     while body.len() - at >= template.min_len {
         let length = if template.is_variable() {
             let Some(length) = template.places(&body[at..], &mut scratch.places) else {
+                faults.note(Reason::OptionsMalformed, offset);
                 break;
             };
-            placed(&template.sampling, &scratch.places, &mut scratch.columns);
-            late |= sampling.learn(&told(&scratch.columns, &body[at..at + length]));
+            placed(&template.sampling, &scratch.places, columns);
+            late |= sampling.learn(&told(columns, &body[at..at + length]));
             length
         } else {
             late |= sampling.learn(&told(&template.sampling, &body[at..at + template.min_len]));

@@ -336,3 +336,20 @@ fn a_rate_that_comes_after_the_data_is_noticed() {
     collector.datagram(from(7), 0, &v9(1, &options), 0, &mut batch);
     assert!(collector.is_late());
 }
+
+#[test]
+fn an_options_record_longer_than_its_set_is_a_fault() {
+    let mut collector = Collector::new();
+    let mut batch = Batch::default();
+    // IPFIX options template 500: scope observationDomainId, interfaceName of variable length; a record that says 200 bytes and has 3.
+    let sets = [
+        &words(&[3, 18, 500, 2, 1, 149, 4, 82, 0xffff])[..],
+        &words(&[500, 12]),
+        &[0, 0, 0, 7, 200, 1, 2, 3],
+    ]
+    .concat();
+    let mut message = words(&[10, 16 + sets.len() as u16, 0x6500, 0, 0, 0, 0, 7]);
+    message.extend(sets);
+    collector.datagram(from(7), 0, &message, 0, &mut batch);
+    assert_eq!(batch.faults.count(Reason::OptionsMalformed), 1);
+}
