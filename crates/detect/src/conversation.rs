@@ -183,6 +183,11 @@ pub fn distinct_of_bins(bins: &[u64]) -> Option<f64> {
     }
 }
 
+/// Whether the pair is in the sample of one in 2^level.
+pub fn in_sample(a: Ipv6Addr, b: Ipv6Addr, level: u32) -> bool {
+    level == 0 || Conversations::pair_hash(a, b) >> (64 - level.min(63)) == 0
+}
+
 impl Default for Conversations {
     fn default() -> Self {
         Conversations::with_limits(MAX_CONVERSATIONS, MAX_EXTRA_STRANDS)

@@ -27,6 +27,17 @@ use crate::vector::{Transport, Vector};
 pub struct Options {
     /// Only targets in these prefixes; all targets where empty.
     pub networks: Vec<Prefix>,
+    /// Attacks that are known to run: target and vector. They have reached their bar before, and need not reach it again in a tally
+    /// that holds only their end.
+    pub running: Vec<(Prefix, Vector)>,
+}
+
+impl Options {
+    fn runs(&self, address: Ipv6Addr, vector: Vector) -> bool {
+        self.running
+            .iter()
+            .any(|(target, running)| *running == vector && target.contains(address))
+    }
 }
 
 /// An attack on a target.
@@ -194,6 +205,8 @@ const SCAN_HOSTS: u32 = 20;
 const SCAN_PACKETS_PER_HOST: u64 = 4;
 /// Probes in the strongest second from which on a scan that is not of SYNs is held against its vector's bar all the same.
 const SCAN_PEAK: u64 = 3_000;
+/// Begins what is said of an attack that more than one tally saw.
+const LOUDEST_WINDOW: &str = "in its loudest window: ";
 /// Scans that are named.
 const MAX_SCANS: usize = 1_000;
 
@@ -221,8 +234,12 @@ pub fn judge(tally: &Tally, options: &Options) -> Findings {
         );
         cases.push(case);
     }
-    let mut attacks = carpets(tally, &mut cases);
-    attacks.extend(cases.into_iter().filter_map(|case| case.host_attack(tally)));
+    let mut attacks = carpets(tally, &mut cases, options);
+    attacks.extend(
+        cases
+            .into_iter()
+            .filter_map(|case| case.host_attack(tally, options)),
+    );
     attacks.sort_by(|a, b| b.packets().cmp(&a.packets()).then(a.target.cmp(&b.target)));
     scans.sort_by(|a, b| b.packets.cmp(&a.packets).then(a.source.cmp(&b.source)));
     Findings { attacks, scans }
@@ -848,7 +865,7 @@ impl Case {
     }
 
     /// The attack on this host alone, if there is one.
-    fn host_attack(mut self, tally: &Tally) -> Option<Attack> {
+    fn host_attack(mut self, tally: &Tally, options: &Options) -> Option<Attack> {
         let level = tally.conversations().level();
         let mut parts: Vec<Part> = Vec::new();
         for at in 0..self.suspicions.len() {
@@ -866,12 +883,12 @@ impl Case {
                 peaks[0] >= bar.few_senders_peak
             } else {
                 peaks.iter().zip(bar.peaks).any(|(&peak, bar)| peak >= bar)
-            };
+            } || options.runs(self.address, suspicion.vector);
             let known = self.lane(suspicion.vector).and_then(|lane| lane.4.as_ref());
             if !reached || ordinary(&self, suspicion, known, peaks, level).is_some() {
                 continue;
             }
-            part.why = why(&part, &self, senders);
+            part.why = why(&part, self.speaks, senders);
             part.senders = self.suspicions[at].claim();
             parts.push(part);
         }
@@ -1153,14 +1170,14 @@ fn is_ongoing(end_ns: u64, input_end_ns: u64, longest_pause_s: u32) -> bool {
 }
 
 /// Attacks on prefixes: many hosts of a block that share a vector, whether or not one of them is an attack by itself.
-fn carpets(tally: &Tally, cases: &mut [Case]) -> Vec<Attack> {
+fn carpets(tally: &Tally, cases: &mut [Case], options: &Options) -> Vec<Attack> {
     let mut attacks = Vec::new();
     let mut start = 0;
     while start < cases.len() {
         let block = block_of(cases[start].address);
         let end = start + cases[start..].partition_point(|case| block_of(case.address) == block);
         if end - start >= CARPET_HOSTS
-            && let Some(attack) = carpet(tally, &cases[start..end])
+            && let Some(attack) = carpet(tally, &cases[start..end], options)
         {
             // The hosts are part of it now.
             for case in &mut cases[start..end] {
@@ -1177,7 +1194,7 @@ fn carpets(tally: &Tally, cases: &mut [Case]) -> Vec<Attack> {
 }
 
 /// The attack on a block, if its hosts together reach a bar: enough hosts, none far above the others.
-fn carpet(tally: &Tally, cases: &[Case]) -> Option<Attack> {
+fn carpet(tally: &Tally, cases: &[Case], options: &Options) -> Option<Attack> {
     let level = tally.conversations().level();
     let mut parts: Vec<Part> = Vec::new();
     let mut hosts: Vec<Ipv6Addr> = Vec::new();
@@ -1232,7 +1249,9 @@ fn carpet(tally: &Tally, cases: &[Case]) -> Option<Attack> {
             peaks[0] >= bar.few_senders_peak * 2
         } else {
             peaks.iter().zip(bar.peaks).any(|(&peak, bar)| peak >= bar * 2)
-        };
+        } || options.running.iter().any(|(target, running)| {
+            *running == vector && target.len < 128 && target.contains(cases[0].address)
+        });
         if !reached {
             continue;
         }
@@ -1299,6 +1318,65 @@ fn join_neighbours(attacks: Vec<Attack>) -> Vec<Attack> {
 }
 
 impl Attack {
+    /// Goes on with what a later tally shows of the same attack. Everything adds up; senders stay within
+    /// [`MAX_CONVERSATIONS`](crate::conversation::MAX_CONVERSATIONS), by the sampling that the table of conversations uses.
+    pub fn continue_with(&mut self, later: Attack) {
+        let level = self.level.max(later.level);
+        let base = self.target.base;
+        let pause = later.start_ns.saturating_sub(self.end_ns) / 1_000_000_000;
+        self.longest_pause_s = self
+            .longest_pause_s
+            .max(later.longest_pause_s)
+            .max(u32::try_from(pause).unwrap_or(u32::MAX));
+        self.hosts.extend(later.hosts);
+        self.hosts.sort_unstable();
+        self.hosts.dedup();
+        if self.hosts.len() > 1 {
+            self.target = common_prefix(&self.hosts);
+        }
+        self.target_speaks |= later.target_speaks;
+        for part in later.parts {
+            let Some(mine) = self.parts.iter_mut().find(|mine| mine.vector == part.vector) else {
+                self.parts.push(part);
+                continue;
+            };
+            // The tally that saw more of it says how its packets look, and what was counted there is said of that tally.
+            if part.packets > mine.packets {
+                mine.look = part.look.clone();
+                mine.why = part.why.clone();
+            }
+            if !mine.why.starts_with(LOUDEST_WINDOW) {
+                mine.why.insert_str(0, LOUDEST_WINDOW);
+            }
+            mine.sampling = mine.sampling.max(part.sampling);
+            mine.requests = mine.requests.or(part.requests).map(|_| {
+                mine.requests
+                    .unwrap_or(0)
+                    .saturating_add(part.requests.unwrap_or(0))
+            });
+            let companions = mine.companions + part.companions;
+            mine.join(part);
+            mine.companions = companions;
+        }
+        self.parts
+            .sort_by(|a, b| b.packets.cmp(&a.packets).then(a.vector.cmp(&b.vector)));
+        self.start_ns = self.start_ns.min(later.start_ns);
+        self.end_ns = self.end_ns.max(later.end_ns);
+        self.ongoing = later.ongoing;
+        self.level = level;
+        loop {
+            let sampled = |sender: &Sender| crate::conversation::in_sample(sender.address, base, self.level);
+            for part in &mut self.parts {
+                part.senders.retain(sampled);
+            }
+            let most = self.parts.iter().map(|part| part.senders.len()).max();
+            if most.unwrap_or(0) <= crate::conversation::MAX_CONVERSATIONS {
+                break;
+            }
+            self.level += 1;
+        }
+    }
+
     fn take_in(&mut self, other: Attack) {
         self.hosts.extend(other.hosts);
         self.hosts.sort_unstable();
@@ -1396,12 +1474,12 @@ fn horizontal_scans(tally: &Tally) -> Vec<Scan> {
 }
 
 /// The fields that name a part, in words.
-fn why(part: &Part, case: &Case, senders: u64) -> String {
+fn why(part: &Part, speaks: bool, senders: u64) -> String {
     use Vector as V;
     let packets = part.packets;
     let top_port = part.look.dst_ports.sorted().first().map(|(port, _)| *port);
     let from_port = part.vector.service_port();
-    let unasked = if case.speaks {
+    let unasked = if speaks {
         "the target sent nothing that asks for them"
     } else {
         "nothing that asks for them is in the input, which shows no packet of the target"

@@ -225,14 +225,6 @@ impl Lanes {
             near ^= lane.packets;
         }
         std::hint::black_box(near);
-        let mut near = 0;
-        for slot in at.iter().filter(|slot| **slot > 0) {
-            near ^= self.all[*slot as usize - 1]
-                .more
-                .last()
-                .map_or(0, |cell| cell.packets);
-        }
-        std::hint::black_box(near);
     }
 
     fn index(&mut self, dst: Ipv6Addr, vector: Vector) -> u32 {
@@ -386,15 +378,8 @@ impl Lane {
     /// Adds to one second; returns the packets that found no room.
     #[inline]
     fn add_cell(&mut self, second: u32, packets: u64, bytes: u64, cells: &mut usize) -> u64 {
-        // The newest cells are looked at first: records come nearly in order of time. A second that was left and comes
-        // back later gets a second cell; `cells()` joins them.
-        for cell in self.more.iter_mut().rev().take(4) {
-            if cell.second == second {
-                cell.packets += packets;
-                cell.bytes += bytes;
-                return 0;
-            }
-        }
+        // The newest second lies in the lane itself, since records come nearly in order of time; the others lie behind it, and the
+        // last few of them are looked at. A second that was left and comes back much later gets a second cell; `cells()` joins them.
         if self.cell.second == second || self.cell.packets == 0 {
             self.cell = Cell {
                 second,
@@ -403,15 +388,27 @@ impl Lane {
             };
             return 0;
         }
+        for cell in self.more.iter_mut().rev().take(4) {
+            if cell.second == second {
+                cell.packets += packets;
+                cell.bytes += bytes;
+                return 0;
+            }
+        }
         if *cells >= MAX_CELLS {
             return packets;
         }
         *cells += 1;
-        self.more.push(Cell {
+        let new = Cell {
             second,
             packets,
             bytes,
-        });
+        };
+        if second > self.cell.second {
+            self.more.push(std::mem::replace(&mut self.cell, new));
+        } else {
+            self.more.push(new);
+        }
         0
     }
 

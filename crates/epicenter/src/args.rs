@@ -22,6 +22,11 @@ pub(crate) enum Command {
         after_help = "Examples:\n  epicenter investigate capture.pcap\n  epicenter investigate monday.pcapng.gz tuesday.pcapng.zst --format json -o case.json\n  tcpdump -c 100000 -w - | epicenter investigate -\n  epicenter investigate --network 203.0.113.0/24 --fail-on-attack capture.pcap"
     )]
     Investigate(InvestigateArgs),
+    /// Take NetFlow, IPFIX and sFlow from the network, and say when attacks begin, change and end
+    #[command(
+        after_help = "Examples:\n  epicenter listen\n  epicenter listen --listen 2055 --listen 192.0.2.1:6343 --network 203.0.113.0/24\n  epicenter listen --format json --state exporters.state --record ring --record-size 20GiB\n  epicenter investigate --state ring/epicenter-20260310T094500Z-000001.state ring/*.pcap"
+    )]
+    Listen(ListenArgs),
     /// Print the records of captures and export packets: JSON lines, CSV or columns
     #[command(
         after_help = "Examples:\n  epicenter decode netflow.pcap\n  epicenter decode --format csv --fields first,src,dst,packets,bytes,sampling templates.bin data.bin\n  epicenter decode --list-fields"
@@ -93,6 +98,76 @@ pub(crate) struct InvestigateArgs {
     /// Write to this file instead of standard output
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+}
+
+/// How events are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EventFormat {
+    /// A few lines for people
+    Text,
+    /// epicenter.event/1: one JSON object a line
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListenArgs {
+    /// UDP port, or address and port, to listen on; may be given several times. A port alone is that of all addresses, IPv4 and IPv6
+    #[arg(long, value_name = "[ADDRESS:]PORT", default_values = ["2055", "4739", "6343"], value_parser = listen)]
+    pub(crate) listen: Vec<std::net::SocketAddr>,
+    /// Form of the output
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: EventFormat,
+    /// Only targets in this prefix; may be given several times
+    #[arg(long, value_name = "CIDR")]
+    pub(crate) network: Vec<atlas::Prefix>,
+    /// Keep the raw export packets in this directory, as a ring of pcap files that `investigate` reads
+    #[arg(long, value_name = "DIR")]
+    pub(crate) record: Option<PathBuf>,
+    /// Size of the ring: bytes, or with KiB, MiB, GiB, TiB
+    #[arg(long, value_name = "SIZE", default_value = "10GiB", value_parser = size, requires = "record")]
+    pub(crate) record_size: u64,
+    #[command(flatten)]
+    pub(crate) exports: ExportArgs,
+    #[command(flatten)]
+    pub(crate) atlas: AtlasArgs,
+    /// Threads that receive; one more decodes and judges. As many as processors by default
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(crate) threads: Option<u8>,
+    /// Seconds between lines on standard error that say what arrives; 0 for none
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub(crate) status: u64,
+    /// End after so many seconds
+    #[arg(long = "for", value_name = "SECONDS")]
+    pub(crate) seconds: Option<u64>,
+}
+
+fn listen(text: &str) -> Result<std::net::SocketAddr, String> {
+    let port = text
+        .parse()
+        .map(|port: u16| (std::net::Ipv6Addr::UNSPECIFIED, port).into());
+    port.or_else(|_| text.parse()).map_err(|_| {
+        format!("{text:?} is no port and no address with a port (192.0.2.1:2055, [2001:db8::1]:2055)")
+    })
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let unit = match text[digits.len()..].trim() {
+        "" | "B" => 0,
+        "KiB" | "K" => 10,
+        "MiB" | "M" => 20,
+        "GiB" | "G" => 30,
+        "TiB" | "T" => 40,
+        unit => return Err(format!("{unit:?} is no unit: KiB, MiB, GiB or TiB")),
+    };
+    let number: u64 = digits.parse().map_err(|_| format!("{text:?} is no size"))?;
+    let bytes = number
+        .checked_mul(1 << unit)
+        .ok_or_else(|| format!("{text:?} is too large"))?;
+    if bytes < 1 << 20 {
+        return Err("a ring needs 1 MiB at least".to_owned());
+    }
+    Ok(bytes)
 }
 
 /// How records are printed.

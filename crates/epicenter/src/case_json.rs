@@ -60,7 +60,8 @@ pub(crate) fn render(case: &Case, atlas: &Atlas) -> anyhow::Result<String> {
     Ok(text)
 }
 
-fn incident(incident: &Incident) -> Value {
+/// An incident as the case has it.
+pub(crate) fn incident(incident: &Incident) -> Value {
     let sources = &incident.sources;
     json!({
         "id": incident.id,

@@ -22,6 +22,7 @@ pub(crate) struct Style {
 }
 
 const WIDTH: usize = 98;
+const AT_END: &str = ", still running when the input ends";
 /// Lines of each list.
 const TOP: usize = 10;
 const BAR: usize = 30;
@@ -100,14 +101,14 @@ impl Page {
                 }
             }
             [one] => {
-                let headline = self.bold(&headline(one));
+                let headline = self.bold(&headline(one, AT_END));
                 self.wrapped("", &headline);
             }
             many => {
                 let text = self.bold(&format!("{} attacks", many.len()));
                 self.line(&format!("{text} in {seen}."));
                 for (i, incident) in many.iter().enumerate() {
-                    self.wrapped(&format!("{:>3}. ", i + 1), &headline(incident));
+                    self.wrapped(&format!("{:>3}. ", i + 1), &headline(incident, AT_END));
                 }
             }
         }
@@ -463,7 +464,8 @@ fn target(incident: &Incident) -> String {
     }
 }
 
-fn headline(incident: &Incident) -> String {
+/// The incident in two sentences; `running` is said of one that is not over.
+pub(crate) fn headline(incident: &Incident, running: &str) -> String {
     let lasted = incident.end_ns.unwrap_or(incident.start_ns) - incident.start_ns;
     let sources = &incident.sources;
     let about = if sources.distinct_exact { "" } else { "about " };
@@ -488,11 +490,7 @@ fn headline(incident: &Incident) -> String {
         ),
         _ => format!("{} packets", count(incident.packets)),
     };
-    let ongoing = if incident.ongoing {
-        ", still running when the input ends"
-    } else {
-        ""
-    };
+    let ongoing = if incident.ongoing { running } else { "" };
     format!(
         "{} on {}: {size} from {about}{} in {}{ongoing}. {mechanism}",
         capitalised(&vector_names(incident)),
@@ -536,7 +534,7 @@ fn resample(values: &[u64], columns: usize) -> Vec<u64> {
 }
 
 /// Digits in groups of three.
-fn count(n: u64) -> String {
+pub(crate) fn count(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::new();
     for (i, digit) in digits.chars().enumerate() {
@@ -563,7 +561,7 @@ fn short(n: u64) -> String {
 }
 
 /// With a decimal prefix, ready for a unit.
-fn metric(value: f64) -> String {
+pub(crate) fn metric(value: f64) -> String {
     let (scaled, prefix) = match value {
         v if v >= 1e12 => (v / 1e12, "T"),
         v if v >= 1e9 => (v / 1e9, "G"),
@@ -574,7 +572,7 @@ fn metric(value: f64) -> String {
     format!("{scaled:.2} {prefix}")
 }
 
-fn duration(ns: u64) -> String {
+pub(crate) fn duration(ns: u64) -> String {
     let seconds = ns as f64 / 1e9;
     match seconds {
         s if s < 1e-3 => format!("{:.0} microseconds", s * 1e6),

@@ -45,6 +45,7 @@ pub(crate) fn run(args: &InvestigateArgs) -> anyhow::Result<ExitCode> {
     }
     let options = Options {
         networks: args.network.clone(),
+        ..Options::default()
     };
     let mut case = incident::investigate(&tally, &atlas, &options, inputs);
     case.exporters = collector.exporters().collect();

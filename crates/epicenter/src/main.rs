@@ -1,6 +1,6 @@
 //! The house: the command line, and everything that reads, shows and tells.
 //!
-//! This is the only crate with files, threads and a terminal. `main` maps what became of a command to an exit code: 0 done,
+//! This is the only crate with files, sockets, threads, a clock and a terminal. `main` maps what became of a command to an exit code: 0 done,
 //! 1 an input could not be read at all, 2 usage, 3 an attack was found and `--fail-on-attack` was given.
 
 mod args;
@@ -10,7 +10,10 @@ mod decode;
 mod fingerprint;
 mod input;
 mod investigate;
+mod listen;
 mod lookup;
+mod record;
+mod socket;
 mod sources;
 
 use std::process::ExitCode;
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Investigate(args) => investigate::run(&args),
+        Command::Listen(args) => listen::run(&args),
         Command::Decode(args) => decode::run(&args),
         Command::Lookup(args) => lookup::lookup(&args),
         Command::Atlas(AtlasCommand::Build(args)) => lookup::build(&args),

@@ -22,7 +22,7 @@ pub fn investigate(tally: &Tally, atlas: &Atlas, options: &Options, inputs: Vec<
     let incidents = findings
         .attacks
         .iter()
-        .map(|attack| incident(attack, tally, atlas))
+        .map(|attack| incident(attack, &Seen::of(tally), atlas))
         .collect();
     let scans = findings
         .scans
@@ -50,7 +50,7 @@ pub fn investigate(tally: &Tally, atlas: &Atlas, options: &Options, inputs: Vec<
 }
 
 /// What the whole examination had to bound.
-fn caveats(tally: &Tally) -> Vec<String> {
+pub(crate) fn caveats(tally: &Tally) -> Vec<String> {
     let mut caveats = Vec::new();
     let conversations = tally.conversations();
     if conversations.level() > 0 {
@@ -87,7 +87,26 @@ fn caveats(tally: &Tally) -> Vec<String> {
     caveats
 }
 
-fn incident(attack: &Attack, tally: &Tally, atlas: &Atlas) -> Incident {
+/// What an incident says of the input that it was found in.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Seen {
+    /// Time of the first record.
+    pub(crate) first_ns: Option<u64>,
+    /// Packets that are in no second.
+    pub(crate) untimed: u64,
+}
+
+impl Seen {
+    pub(crate) fn of(tally: &Tally) -> Seen {
+        Seen {
+            first_ns: tally.first_ns(),
+            untimed: tally.lanes().untimed(),
+        }
+    }
+}
+
+/// Traces an attack and says what is known of it.
+pub(crate) fn incident(attack: &Attack, seen: &Seen, atlas: &Atlas) -> Incident {
     let trace = trace::trace(attack, atlas);
     let packets = attack.packets();
     let series: Vec<&[Cell]> = attack.parts.iter().map(|part| part.cells.as_slice()).collect();
@@ -100,7 +119,7 @@ fn incident(attack: &Attack, tally: &Tally, atlas: &Atlas) -> Incident {
         .map(|part| vector_share(part, packets))
         .collect();
     let meaning = meaning(&trace);
-    let caveats = incident_caveats(attack, tally, meaning);
+    let caveats = incident_caveats(attack, seen, meaning);
     Incident {
         id: id(attack),
         target: attack.target,
@@ -113,7 +132,7 @@ fn incident(attack: &Attack, tally: &Tally, atlas: &Atlas) -> Incident {
         packets,
         bytes: attack.bytes(),
         requests,
-        confidence: confidence(attack, tally, &trace),
+        confidence: confidence(attack, seen, &trace),
         timeline: timeline(attack, &cells),
         vectors,
         sources: sources(trace, meaning),
@@ -354,10 +373,10 @@ fn sources(trace: Trace, meaning: Meaning) -> Sources {
 
 /// How good the evidence is (SCIENCE 5.5): high where both directions were captured and many packets agree, moderate where one
 /// direction shows it, low where little was seen.
-fn confidence(attack: &Attack, tally: &Tally, trace: &Trace) -> Confidence {
+fn confidence(attack: &Attack, seen: &Seen, trace: &Trace) -> Confidence {
     let packets = attack.packets();
     let narrow = trace.forged.high - trace.forged.low <= 0.3;
-    if packets < 500 || tally.lanes().untimed() > packets / 5 {
+    if packets < 500 || seen.untimed > packets / 5 {
         Confidence::Low
     } else if attack.target_speaks && narrow && packets >= 2_000 {
         Confidence::High
@@ -366,7 +385,7 @@ fn confidence(attack: &Attack, tally: &Tally, trace: &Trace) -> Confidence {
     }
 }
 
-fn incident_caveats(attack: &Attack, tally: &Tally, meaning: Meaning) -> Vec<String> {
+fn incident_caveats(attack: &Attack, seen: &Seen, meaning: Meaning) -> Vec<String> {
     let mut caveats =
         vec!["Traffic shows where packets came from at most; it never shows who did it.".to_owned()];
     match meaning {
@@ -402,8 +421,8 @@ fn incident_caveats(attack: &Attack, tally: &Tally, meaning: Meaning) -> Vec<Str
             detect::conversation::MAX_CONVERSATIONS
         ));
     }
-    if tally
-        .first_ns()
+    if seen
+        .first_ns
         .is_some_and(|first| attack.start_ns.saturating_sub(first) < SECOND)
     {
         caveats.push(

@@ -3,12 +3,17 @@
 //! [`investigate`] takes what was counted, judges it, traces each attack, and returns a [`Case`]: plain values that the house
 //! prints. It says how good the evidence is and what is not known, because a share without that is a rumour.
 //!
+//! [`Engine`] does the same while the traffic is still coming, and says when incidents begin, change and end.
+//!
 //! - [`case`]: the types of a case.
+//! - [`engine`]: incidents as they happen.
 //! - [`investigation`]: from a tally to a case.
 #![deny(missing_docs)]
 
 pub mod case;
+pub mod engine;
 pub mod investigation;
 
 pub use case::Case;
+pub use engine::Engine;
 pub use investigation::investigate;
