@@ -6,6 +6,7 @@
 //! bench export netflow5|netflow9|ipfix|sflow RECORDS FILE     export packets with known truth
 //! bench investigate EPICENTER FILE...          whole runs of `epicenter investigate`, one and two threads
 //! bench send FILE PORT MESSAGES_PER_S          the messages of an export file to a UDP port on loopback
+//! bench live EPICENTER MESSAGES_PER_S FILE...         the same to `epicenter listen`: what it takes and what is lost
 //! bench lookup COUNTRY.mmdb                    address lookup against the maxminddb crate
 //! ```
 #![expect(clippy::print_stdout, reason = "a benchmark prints")]
@@ -13,6 +14,7 @@
 mod exports;
 mod generate;
 mod investigate;
+mod live;
 mod lookup;
 mod send;
 
@@ -24,9 +26,10 @@ fn main() -> anyhow::Result<()> {
         ["export", format, records, file] => exports::run(format, records.parse()?, file),
         ["investigate", program, files @ ..] if !files.is_empty() => investigate::run(program, files),
         ["send", file, port, rate] => send::run(file, port.parse()?, rate.parse()?),
+        ["live", program, rate, files @ ..] if !files.is_empty() => live::run(program, rate.parse()?, files),
         ["lookup", country] => lookup::run(country),
         _ => anyhow::bail!(
-            "usage: bench generate mixed|forged PACKETS FILE | export FORMAT RECORDS FILE | investigate PROGRAM FILE... | send FILE PORT MESSAGES_PER_S | lookup COUNTRY.mmdb"
+            "usage: bench generate mixed|forged PACKETS FILE | export FORMAT RECORDS FILE | investigate PROGRAM FILE... | send FILE PORT MESSAGES_PER_S | live PROGRAM MESSAGES_PER_S FILE... | lookup COUNTRY.mmdb"
         ),
     }
 }

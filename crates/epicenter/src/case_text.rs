@@ -589,7 +589,7 @@ fn trimmed(value: f64) -> String {
 }
 
 /// What a fault means for the reader.
-fn fault_words(reason: &str) -> &'static str {
+pub(crate) fn fault_words(reason: &str) -> &'static str {
     match reason {
         "file-truncated" => "the file ends inside a record; everything before it was used",
         "record-length" => "a length that cannot be true",

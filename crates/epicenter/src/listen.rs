@@ -21,7 +21,7 @@ use wire::{Batch, Collector, Faults, Flow};
 
 use crate::args::{EventFormat, ListenArgs};
 use crate::case_json::{incident, time};
-use crate::case_text::{count, headline, metric};
+use crate::case_text::{count, fault_words, headline, metric};
 use crate::record::Recorder;
 use crate::socket::{Chunk, QUEUE, Shared, Sockets};
 use crate::{input, lookup, tell};
@@ -53,7 +53,7 @@ pub(crate) fn run(args: &ListenArgs) -> anyhow::Result<ExitCode> {
     }
     if sockets.is_small() {
         tell(&format!(
-            "the system keeps {}B for each socket, which a burst may fill; `sysctl -w net.core.rmem_max=67108864` gives more",
+            "the system keeps {}B for each socket, which a burst may fill; `sysctl -w net.core.rmem_max=134217728` gives more",
             metric(sockets.buffer as f64)
         ));
     }
@@ -206,14 +206,14 @@ impl Listener<'_> {
     }
 
     /// Lets the engine judge when it is time: twice in a second of the records' time. While chunks wait, judging takes at most half of
-    /// this thread's time, and none when the queue is a quarter full: what is not taken in is lost, what is judged later is not.
+    /// this thread's time, and none when the queue is an eighth full: what is not taken in is lost, what is judged later is not.
     fn step(&mut self) -> anyhow::Result<()> {
         let Some(now_ns) = self.clock.now_ns() else {
             return Ok(());
         };
         let is_due = now_ns >= self.step_due_ns || now_ns + HOUR_NS < self.step_due_ns;
         let waiting = self.shared.queued.load(Ordering::Relaxed);
-        if !is_due || waiting > QUEUE as u64 / 4 || waiting > 0 && Instant::now() < self.rested {
+        if !is_due || waiting > QUEUE as u64 / 8 || waiting > 0 && Instant::now() < self.rested {
             return Ok(());
         }
         let began = Instant::now();
@@ -290,7 +290,12 @@ impl Listener<'_> {
             count(totals.dropped)
         ));
         for fault in faults {
-            tell(&format!("{} x {}", count(fault.count), fault.reason));
+            tell(&format!(
+                "{} x {}: {}",
+                count(fault.count),
+                fault.reason,
+                fault_words(fault.reason)
+            ));
         }
         Ok(())
     }
@@ -338,8 +343,8 @@ impl Status {
 }
 
 /// What time it is for the records: exporters tell of flows some seconds late, and a recording that is sent again lives in its own
-/// past. The distance between their time and ours is the median over the last batches of the median of each, so that a few records
-/// with wild times move nothing; between batches our clock goes on.
+/// past. The distance between their time and ours is the largest of the last batches' medians that is not wild, that is, within ten
+/// minutes of the median of all of them; between batches our clock goes on. So a few records with wild times move nothing.
 struct Clock {
     began: Instant,
     /// Distance of each of the last batches, nanoseconds.
@@ -350,6 +355,7 @@ struct Clock {
 impl Clock {
     const BATCHES: usize = 15;
     const RECORDS: usize = 33;
+    const WILD_NS: i128 = 600 * 1_000_000_000;
 
     fn new() -> Clock {
         Clock {
@@ -381,8 +387,12 @@ impl Clock {
     fn now_ns(&mut self) -> Option<u64> {
         let mut sorted: Vec<i128> = self.distances.iter().copied().collect();
         sorted.sort_unstable();
-        let distance = sorted.get(sorted.len() / 2)?;
-        let now = distance + self.began.elapsed().as_nanos() as i128;
+        let middle = sorted.get(sorted.len() / 2)?;
+        let sane = sorted
+            .iter()
+            .rev()
+            .find(|&&distance| distance <= middle + Clock::WILD_NS)?;
+        let now = sane + self.began.elapsed().as_nanos() as i128;
         let now_ns = u64::try_from(now.max(0)).unwrap_or(u64::MAX);
         if now_ns > self.now_ns || now_ns + HOUR_NS < self.now_ns {
             self.now_ns = now_ns;
@@ -453,4 +463,39 @@ fn save(path: &Path, state: &[u8]) -> anyhow::Result<()> {
     std::fs::write(&beside, state)
         .and_then(|()| std::fs::rename(&beside, path))
         .with_context(|| format!("{}: the state of the exporters cannot be saved", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wild_times_do_not_move_the_clock() {
+        const SECOND: u64 = 1_000_000_000;
+        let (now, wild) = (1_700_000_000 * SECOND, 4_000_000_000 * SECOND);
+        let at = |time| Flow {
+            last_ns: time,
+            ..Flow::EMPTY
+        };
+        let mut clock = Clock::new();
+        assert_eq!(clock.now_ns(), None);
+        clock.observe(&[]);
+        for round in 0..20 {
+            clock.observe(&[at(now), at(now - 30 * SECOND), at(now), at(wild), at(0)]);
+            if round % 3 == 1 {
+                clock.observe(&[at(wild), at(wild)]);
+            }
+        }
+        let read = clock.now_ns().unwrap();
+        assert!((now..now + 60 * SECOND).contains(&read), "{read}");
+        // All of them ahead, and then back: the clock follows both times.
+        for _ in 0..20 {
+            clock.observe(&[at(wild)]);
+        }
+        assert!(clock.now_ns().unwrap() >= wild);
+        for _ in 0..20 {
+            clock.observe(&[at(now)]);
+        }
+        assert!(clock.now_ns().unwrap() < now + 60 * SECOND);
+    }
 }

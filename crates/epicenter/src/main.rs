@@ -1,7 +1,7 @@
 //! The house: the command line, and everything that reads, shows and tells.
 //!
-//! This is the only crate with files, sockets, threads, a clock and a terminal. `main` maps what became of a command to an exit code: 0 done,
-//! 1 an input could not be read at all, 2 usage, 3 an attack was found and `--fail-on-attack` was given.
+//! This is the only crate with files, sockets, threads, a clock and a terminal. `main` maps what became of a command to an exit code:
+//! 0 done, 1 an input could not be read at all, 2 usage, 3 an attack was found and `--fail-on-attack` was given.
 
 mod args;
 mod case_json;

@@ -15,10 +15,10 @@ use wire::collector::{MESSAGE_MAX, Origin};
 
 /// Bytes of datagrams in a chunk, from which on it is handed over.
 const CHUNK: usize = 256 << 10;
-/// Chunks between the workers and the decoder: with [`CHUNK`] about 128 MiB, half a second at a million datagrams a second.
-pub(crate) const QUEUE: usize = 400;
+/// Chunks between the workers and the decoder: with [`CHUNK`] 175 MiB, half a second of what a sender on the same machine can send.
+pub(crate) const QUEUE: usize = 700;
 /// What is asked of the kernel for each socket; it may give less (`net.core.rmem_max`).
-const RECEIVE_BUFFER: usize = 64 << 20;
+const RECEIVE_BUFFER: usize = 128 << 20;
 /// How often a worker that receives nothing looks whether it is to stop.
 const LOOK_UP: Duration = Duration::from_millis(100);
 
@@ -126,6 +126,15 @@ impl Sockets {
         };
         for &address in wanted {
             let mut address = address;
+            // Sockets that share a port would also share it with another collector, which would then hear half of the traffic.
+            if address.port() != 0 {
+                std::net::UdpSocket::bind(address)
+                    .or_else(|error| match address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED) {
+                        true => std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, address.port())),
+                        false => Err(error),
+                    })
+                    .with_context(|| format!("cannot listen on {address}"))?;
+            }
             for worker in &mut sockets.workers {
                 let (socket, bound) = match bind(address) {
                     // A machine without IPv6.

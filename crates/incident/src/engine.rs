@@ -77,6 +77,8 @@ struct Told {
 /// An incident that is followed.
 #[derive(Clone, Debug)]
 struct Open {
+    /// Whom it attacks: from its first sight on, also while nothing shows it.
+    target: Prefix,
     /// What windows before this one showed of it.
     past: Option<Attack>,
     /// What this window shows of it.
@@ -228,18 +230,26 @@ impl Engine {
             let found = self
                 .open
                 .iter()
-                .position(|open| open.target() == Some(attack.target))
+                .position(|open| open.target == attack.target)
                 .or_else(|| {
                     self.open
                         .iter()
-                        .position(|open| open.target().is_some_and(|target| overlap(target, attack.target)))
+                        .position(|open| overlap(open.target, attack.target))
                 });
             match found {
-                Some(at) => match &mut self.open[at].present {
-                    Some(present) => present.continue_with(attack),
-                    present => *present = Some(attack),
-                },
+                Some(at) => {
+                    let open = &mut self.open[at];
+                    match &mut open.present {
+                        Some(present) => present.continue_with(attack),
+                        present => *present = Some(attack),
+                    }
+                    open.target = open
+                        .present
+                        .as_ref()
+                        .map_or(open.target, |present| present.target);
+                }
                 None if self.open.len() < OPEN_MAX => self.open.push(Open {
+                    target: attack.target,
                     past: None,
                     present: Some(attack),
                     steps: 0,
@@ -310,12 +320,6 @@ impl Open {
         self.told
             .as_ref()
             .filter(|told| matches!(told.change, Change::Begin | Change::Change))
-    }
-
-    fn target(&self) -> Option<Prefix> {
-        let attack = self.past.as_ref().or(self.present.as_ref());
-        let told = self.told.as_ref().map(|told| told.incident.target);
-        attack.map(|attack| attack.target).or(told)
     }
 
     fn packets(&self) -> u64 {
@@ -413,4 +417,178 @@ fn peak(attack: &Attack) -> u64 {
     let series: Vec<_> = attack.parts.iter().map(|part| part.cells.as_slice()).collect();
     let cells = detect::judge::sum_cells(&series);
     cells.iter().map(|cell| cell.packets).max().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use wire::Flow;
+
+    use super::*;
+
+    const START: u64 = 1_741_600_000 * SECOND;
+
+    fn flow(src: u32, dst: u32, at_ns: u64, packets: u64, ports: (u16, u16), flags: u8) -> Flow {
+        Flow {
+            src: Ipv4Addr::from(src).to_ipv6_mapped(),
+            dst: Ipv4Addr::from(dst).to_ipv6_mapped(),
+            first_ns: at_ns,
+            last_ns: at_ns,
+            packets,
+            bytes: packets * 60,
+            protocol: if flags == 0 { 17 } else { 6 },
+            src_port: ports.0,
+            dst_port: ports.1,
+            tcp_flags: flags,
+            has: Flow::HAS_TRANSPORT | Flow::HAS_TCP_FLAGS,
+            ..Flow::EMPTY
+        }
+    }
+
+    const TARGET: u32 = 0xc629_1e0a;
+
+    /// A SYN flood of 1,000 packets a second by 50 sources in the seconds of `from..to`.
+    fn flood(second: u64, from: u64, to: u64) -> Vec<Flow> {
+        let bots = if (from..to).contains(&second) { 50 } else { 0 };
+        (0..bots)
+            .map(|bot| {
+                flow(
+                    0x5100_0000 + bot * 77,
+                    TARGET,
+                    START + second * SECOND,
+                    20,
+                    (4000, 80),
+                    Flow::SYN,
+                )
+            })
+            .collect()
+    }
+
+    /// Steps twice a second through `seconds` seconds, of which `flows` says what they hold.
+    fn run(seconds: u64, flows: impl Fn(u64) -> Vec<Flow>) -> Vec<Event> {
+        let atlas = Atlas::embedded();
+        let mut engine = Engine::new(Options::default());
+        let mut events = Vec::new();
+        let mut batch = Batch::default();
+        for second in 0..seconds {
+            batch.clear();
+            batch.flows = flows(second);
+            engine.add(&batch);
+            for half in 0..2 {
+                engine.step(START + second * SECOND + half * SECOND / 2, &atlas, &mut events);
+            }
+        }
+        engine.finish(START + seconds * SECOND, &atlas, &mut events);
+        events
+    }
+
+    fn told(events: &[Event]) -> Vec<(&'static str, u64)> {
+        events
+            .iter()
+            .map(|event| (event.change.name(), (event.at_ns - START) / (SECOND / 2)))
+            .collect()
+    }
+
+    #[test]
+    fn a_flood_begins_within_a_second_and_ends_after_a_quiet_minute() {
+        let events = run(200, |second| flood(second, 20, 50));
+        // In half seconds: seen at 20.0, confirmed at 20.5; last seen at 49, quiet for more than 60 at 109.5.
+        assert_eq!(told(&events), [("begin", 41), ("end", 219)]);
+        let (begin, end) = (&events[0].incident, &events[1].incident);
+        assert_eq!((begin.ongoing, end.ongoing), (true, false));
+        assert_eq!((begin.packets, end.packets), (1_000, 30_000));
+        assert_eq!(begin.id, end.id);
+        assert_eq!(end.end_ns, Some(START + 49 * SECOND));
+    }
+
+    #[test]
+    fn windows_add_up_and_a_second_wave_in_the_same_window_is_the_same_incident() {
+        let events = run(1_000, |second| flood(second, 20, 700));
+        assert_eq!(told(&events), [("begin", 41), ("end", 2 * (699 + 60) + 1)]);
+        let end = &events[1].incident;
+        assert_eq!(end.packets, 680_000);
+        assert_eq!(
+            (end.start_ns, end.end_ns),
+            (START + 20 * SECOND, Some(START + 699 * SECOND))
+        );
+        assert_eq!(end.sources.distinct, 50);
+        assert_eq!(end.vectors[0].packets, 680_000);
+        let events = run(280, |second| {
+            [flood(second, 10, 20), flood(second, 150, 170)].concat()
+        });
+        let names: Vec<_> = events.iter().map(|event| event.change.name()).collect();
+        assert_eq!(names, ["begin", "end", "begin", "end"]);
+        assert!(
+            events
+                .iter()
+                .all(|event| event.incident.id == events[0].incident.id)
+        );
+        assert_eq!(events[3].incident.packets, 30_000);
+    }
+
+    #[test]
+    fn what_grows_changes() {
+        let events = run(200, |second| {
+            let mut flows = flood(second, 20, 50);
+            if second >= 30 {
+                flows.iter_mut().for_each(|flow| flow.packets *= 3);
+            }
+            if (40..50).contains(&second) {
+                let bots = 0..50;
+                flows.extend(bots.map(|bot| {
+                    flow(
+                        0x5200_0000 + bot * 99,
+                        TARGET,
+                        START + second * SECOND,
+                        60,
+                        (53, 4444),
+                        0,
+                    )
+                }));
+            }
+            flows
+        });
+        let names: Vec<_> = events.iter().map(|event| event.change.name()).collect();
+        assert_eq!(names, ["begin", "change", "change", "end"], "{:?}", told(&events));
+        assert_eq!(events[2].incident.vectors.len(), 2);
+    }
+
+    #[test]
+    fn what_turns_out_to_be_asked_for_is_withdrawn() {
+        let events = run(40, |second| {
+            let server = |n: u32| 0x0808_0000 + n;
+            let at = START + second * SECOND;
+            match second {
+                // Answers from port 53, and for a while nobody knows who asked.
+                10..20 => (0..50)
+                    .map(|n| Flow {
+                        bytes: 20 * 1_200,
+                        ..flow(server(n), TARGET, at, 20, (53, 5353), 0)
+                    })
+                    .collect(),
+                // The other direction comes late.
+                20 => (0..50)
+                    .map(|n| flow(TARGET, server(n), START + 10 * SECOND - 1, 200, (5353, 53), 0))
+                    .collect(),
+                _ => Vec::new(),
+            }
+        });
+        assert_eq!(told(&events), [("begin", 21), ("withdraw", 43)]);
+        assert_eq!(events[0].incident.id, events[1].incident.id);
+    }
+
+    #[test]
+    fn nothing_is_told_of_ordinary_traffic_or_of_a_single_sight() {
+        let sessions = |second: u64| {
+            (0..200)
+                .flat_map(|n| {
+                    let (client, at) = (0x5102_0000 + n, START + second * SECOND);
+                    let there = flow(client, TARGET, at, 10, (40_000, 443), 0x1b);
+                    [there, flow(TARGET, client, at, 12, (443, 40_000), 0x1b)]
+                })
+                .collect()
+        };
+        assert_eq!(told(&run(400, sessions)), []);
+    }
 }

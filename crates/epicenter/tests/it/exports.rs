@@ -4,21 +4,26 @@ use std::path::Path;
 
 use crate::{case, code, epicenter, err, out};
 
-const START: u32 = 1_741_600_000;
+pub(crate) const START: u32 = 1_741_600_000;
 /// Every bot sends this many packets of 60 bytes in one flow record.
-const PACKETS: u32 = 20;
+pub(crate) const PACKETS: u32 = 20;
 /// Attack seconds, from second 30 on.
-const SECONDS: u32 = 60;
-const BOTS_A_SECOND: u32 = 100;
+pub(crate) const SECONDS: u32 = 60;
+pub(crate) const BOTS_A_SECOND: u32 = 100;
 
 /// One flow: source, destination, ports, flags, packets, bytes, first and last in milliseconds since [`START`].
-type Flow = ([u8; 4], [u8; 4], u16, u16, u8, u32, u32, u32, u32);
+pub(crate) type Flow = ([u8; 4], [u8; 4], u16, u16, u8, u32, u32, u32, u32);
 
 /// A UDP-free world: web sessions in both directions throughout, and a SYN flood by 200 bots of two countries' networks.
 fn flows() -> Vec<Flow> {
+    flows_of(120)
+}
+
+/// The same, so many seconds long.
+pub(crate) fn flows_of(seconds: u32) -> Vec<Flow> {
     let target = [198, 41, 30, 10];
     let mut flows = Vec::new();
-    for second in 0..120u32 {
+    for second in 0..seconds {
         let at = second * 1_000;
         for n in 0..20u32 {
             let client = [81, 2, (second % 250) as u8, n as u8 + 1];
@@ -67,6 +72,25 @@ fn pcap_of(all: &[Flow], format: &str, sampling: u32) -> Vec<u8> {
     let mut file = vec![
         0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 101, 0, 0, 0,
     ];
+    for (seconds, message) in messages_of(all, format, sampling) {
+        let length = 28 + message.len();
+        file.extend(seconds.to_le_bytes());
+        file.extend([0; 4]);
+        file.extend((length as u32).to_le_bytes());
+        file.extend((length as u32).to_le_bytes());
+        file.extend([0x45, 0, (length >> 8) as u8, length as u8, 0, 0, 0, 0]);
+        file.extend([64, 17, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2]);
+        file.extend([0xc3, 0x50, 0x08, 0x07]);
+        file.extend(((8 + message.len()) as u16).to_be_bytes());
+        file.extend([0, 0]);
+        file.extend(message);
+    }
+    file
+}
+
+/// Export messages, each with the second in which it is sent.
+pub(crate) fn messages_of(all: &[Flow], format: &str, sampling: u32) -> Vec<(u32, Vec<u8>)> {
+    let mut sent = Vec::new();
     let uptime = 1_000_000;
     let (mut sequence, mut messages) = (0u32, 0u32);
     for chunk in all.chunks(20) {
@@ -174,39 +198,9 @@ fn pcap_of(all: &[Flow], format: &str, sampling: u32) -> Vec<u8> {
         }
         sequence += chunk.len() as u32;
         messages += 1;
-        let length = 28 + message.len();
-        file.extend(seconds.to_le_bytes());
-        file.extend([0; 4]);
-        file.extend((length as u32).to_le_bytes());
-        file.extend((length as u32).to_le_bytes());
-        file.extend([
-            0x45,
-            0,
-            (length >> 8) as u8,
-            length as u8,
-            0,
-            0,
-            0,
-            0,
-            64,
-            17,
-            0,
-            0,
-            192,
-            0,
-            2,
-            1,
-            192,
-            0,
-            2,
-            2,
-        ]);
-        file.extend([0xc3, 0x50, 0x08, 0x07]);
-        file.extend(((8 + message.len()) as u16).to_be_bytes());
-        file.extend([0, 0]);
-        file.extend(message);
+        sent.push((seconds, message));
     }
-    file
+    sent
 }
 
 fn investigated(folder: &Path, args: &[&str]) -> serde_json::Value {

@@ -3,6 +3,7 @@
 mod captures;
 mod commands;
 mod exports;
+mod live;
 mod scenarios;
 mod views;
 
