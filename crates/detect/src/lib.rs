@@ -16,7 +16,9 @@ pub mod conversation;
 pub mod exchange;
 pub mod judge;
 pub mod lane;
+pub mod novelty;
 pub mod requests;
+pub mod surge;
 pub mod tally;
 pub mod vector;
 

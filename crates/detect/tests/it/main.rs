@@ -1,0 +1,3 @@
+//! The detectors against series whose results were computed by another program, and against their laws.
+
+mod series;
