@@ -7,10 +7,13 @@
 //! bench investigate EPICENTER FILE...          whole runs of `epicenter investigate`, one and two threads
 //! bench send FILE PORT MESSAGES_PER_S          the messages of an export file to a UDP port on loopback
 //! bench live EPICENTER MESSAGES_PER_S FILE...         the same to `epicenter listen`: what it takes and what is lost
+//! bench calibrate full|small         the change detector on simulated services: false incidents, delays (bench/record/calibration*.txt)
+//! bench detect-speed         its steps a second
 //! bench lookup COUNTRY.mmdb                    address lookup against the maxminddb crate
 //! ```
 #![expect(clippy::print_stdout, reason = "a benchmark prints")]
 
+mod calibrate;
 mod exports;
 mod generate;
 mod investigate;
@@ -27,9 +30,22 @@ fn main() -> anyhow::Result<()> {
         ["investigate", program, files @ ..] if !files.is_empty() => investigate::run(program, files),
         ["send", file, port, rate] => send::run(file, port.parse()?, rate.parse()?),
         ["live", program, rate, files @ ..] if !files.is_empty() => live::run(program, rate.parse()?, files),
+        ["calibrate", size] => {
+            let size = if *size == "small" {
+                calibrate::Size::SMALL
+            } else {
+                calibrate::Size::FULL
+            };
+            print!("{}", calibrate::table(size));
+            Ok(())
+        }
+        ["detect-speed"] => {
+            println!("{}", calibrate::speed());
+            Ok(())
+        }
         ["lookup", country] => lookup::run(country),
         _ => anyhow::bail!(
-            "usage: bench generate mixed|forged PACKETS FILE | export FORMAT RECORDS FILE | investigate PROGRAM FILE... | send FILE PORT MESSAGES_PER_S | live PROGRAM MESSAGES_PER_S FILE... | lookup COUNTRY.mmdb"
+            "usage: bench generate mixed|forged PACKETS FILE | export FORMAT RECORDS FILE | investigate PROGRAM FILE... | send FILE PORT MESSAGES_PER_S | live PROGRAM MESSAGES_PER_S FILE... | calibrate full|small | detect-speed | lookup COUNTRY.mmdb"
         ),
     }
 }

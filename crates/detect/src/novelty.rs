@@ -83,9 +83,10 @@ impl Range {
         }
     }
 
-    fn take_in(&mut self, value: f64, middle: f64) {
-        self.high = value.max(self.high - RANGE_DECAY * (self.high - middle));
-        self.low = value.min(self.low + RANGE_DECAY * (middle - self.low));
+    fn take_in(&mut self, value: f64, middle: f64, pace: f64) {
+        let decay = RANGE_DECAY / pace;
+        self.high = value.max(self.high - decay * (self.high - middle));
+        self.low = value.min(self.low + decay * (middle - self.low));
     }
 }
 
@@ -105,6 +106,8 @@ pub struct Novel {
 /// The detector of one series.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Novelty {
+    /// Steps that stand for one of the constants' steps.
+    pace: f64,
     steps: u64,
     mean: Smooth,
     spread: Smooth,
@@ -138,17 +141,25 @@ impl Default for Novelty {
 }
 
 impl Novelty {
-    /// A detector that has seen nothing.
+    /// A detector that has seen nothing, for steps of a few minutes or more.
     pub fn new() -> Novelty {
+        Novelty::paced(1.0)
+    }
+
+    /// A detector for shorter steps, `pace` of which make one of about five minutes: what is remembered for days is remembered for as
+    /// many days, and not for as many steps. With [`Novelty::new`] each day's peak of a series of seconds would be a new record.
+    pub fn paced(pace: f64) -> Novelty {
+        let pace = if pace.is_finite() { pace.max(1.0) } else { 1.0 };
         Novelty {
+            pace,
             steps: 0,
-            mean: Smooth::over(LONG),
-            spread: Smooth::over(LONG),
+            mean: Smooth::over(LONG * pace),
+            spread: Smooth::over(LONG * pace),
             views: VIEWS.map(Smooth::over),
             ranges: [Range::default(); 3],
             rest_views: VIEWS.map(Smooth::over),
             rest_ranges: [Range::default(); 3],
-            rest_spread: Smooth::over(LONG),
+            rest_spread: Smooth::over(LONG * pace),
             rest_steps: 0,
             profile: [0.0; HOURS],
             profile_days: [0.0; HOURS],
@@ -156,7 +167,7 @@ impl Novelty {
             hour_sum: 0.0,
             hour_steps: 0.0,
             before: None,
-            change: Smooth::over(800.0),
+            change: Smooth::over(LONG * pace),
             change_now: Smooth::over(24.0),
             dispersion: Range::default(),
             frozen: 0,
@@ -213,7 +224,7 @@ impl Novelty {
                 self.ranges[k] = Range::at(view);
             }
             note(self.ranges[k].outside(view, self.spread.mean + 1e-9), 1.0);
-            self.ranges[k].take_in(view, self.mean.mean);
+            self.ranges[k].take_in(view, self.mean.mean, self.pace);
         }
         // The same for what the time of day leaves, only where it explains the series.
         let hours = (minute_of_day / 1_440.0).rem_euclid(1.0) * HOURS as f64;
@@ -246,7 +257,7 @@ impl Novelty {
                         PROFILE_WEIGHT,
                     );
                 }
-                self.rest_ranges[k].take_in(view, 0.0);
+                self.rest_ranges[k].take_in(view, 0.0, self.pace);
             }
         }
         if self.hour != Some(hour) {
@@ -275,7 +286,7 @@ impl Novelty {
         } else {
             note(self.dispersion.outside(moves, 0.5), DISPERSION_WEIGHT);
             let middle = 0.5 * (self.dispersion.high + self.dispersion.low);
-            self.dispersion.take_in(moves, middle);
+            self.dispersion.take_in(moves, middle, self.pace);
         }
         if change <= 1e-9 * value.abs() {
             self.frozen += 1;
@@ -288,14 +299,15 @@ impl Novelty {
         }
         // Evidence, debt, and one alarm for each episode.
         self.news = self.news * (-1.0f64).exp() + best;
-        self.debt *= (-1.0 / DEBT_STEPS).exp();
+        self.debt *= (-1.0 / (DEBT_STEPS * self.pace)).exp();
         let inner = self.news / (self.news + 0.3 + self.debt);
         self.since += 1;
-        if self.since > REFRACTORY {
+        let refractory = (REFRACTORY as f64 * self.pace) as u64;
+        if self.since > refractory {
             self.told = 0.0;
         }
         if inner > 0.01 && inner > self.told + 0.03 {
-            if self.since > REFRACTORY {
+            if self.since > refractory {
                 self.debt += DEBT;
             }
             self.told = inner;
@@ -310,6 +322,7 @@ impl Novelty {
     pub fn save(&self) -> Vec<u8> {
         let mut copy = self.clone();
         let mut out = SAVED.to_vec();
+        out.extend(copy.pace.to_le_bytes());
         copy.each(&mut |value| out.extend(value.to_le_bytes()));
         out
     }
@@ -317,7 +330,11 @@ impl Novelty {
     /// A detector from saved bytes; `None` where they are not such.
     pub fn load(saved: &[u8]) -> Option<Novelty> {
         let (mut values, rest) = saved.strip_prefix(SAVED.as_slice())?.as_chunks::<8>();
-        let mut novelty = Novelty::new();
+        let pace = values
+            .split_first()
+            .map(|(first, rest)| (f64::from_le_bytes(*first), rest))?;
+        let mut novelty = Novelty::paced(pace.0);
+        values = pace.1;
         let mut complete = rest.is_empty();
         novelty.each(&mut |value| match values.split_first() {
             Some((first, rest)) => (*value, values) = (f64::from_le_bytes(*first), rest),

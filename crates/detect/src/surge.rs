@@ -25,6 +25,9 @@ pub const RISES: [(f64, f64); 6] = [
 /// Sizes of a silence that are looked for, as multiples of what the guard demands, with their weights.
 pub const FALLS: [(f64, f64); 4] = [(0.8, 0.25), (0.5, 0.25), (0.2, 0.25), (0.05, 0.25)];
 
+/// The part of the budget that silences get where both sides are watched: a surge is found as early as if it were watched alone, and
+/// a silence a step later.
+const SILENCE_SHARE: f64 = 0.1;
 /// Evidence before the first step, as a logarithm: nothing.
 const NOTHING: f64 = -50.0;
 /// Beyond this, evidence is kept as a logarithm.
@@ -48,6 +51,9 @@ const GUARD: f64 = 1.25;
 const GUARD_MAX: f64 = 4.0;
 const LESSON: f64 = 0.7;
 const GUARD_HALF_DAYS: f64 = 30.0;
+/// After this many lessons a series is known to jump by itself, and the guard forgets more slowly.
+const MANY: f64 = 3.0;
+const GUARD_HALF_DAYS_AFTER_MANY: f64 = 365.0;
 /// Half-lives of the weekly cells, of the daily cells and the whole, of the level.
 const WEEKLY_HALF_DAYS: f64 = 28.0;
 const DAILY_HALF_DAYS: f64 = 7.0;
@@ -70,7 +76,7 @@ pub enum Sides {
     Up,
     /// Too few.
     Down,
-    /// Either; each side gets half of the budget.
+    /// Either; surges get nine tenths of the budget, silences the rest.
     Both,
 }
 
@@ -153,6 +159,8 @@ pub enum Event {
     Close {
         /// Which way.
         side: Side,
+        /// Since when the rate looked normal again, in seconds.
+        end: f64,
     },
     /// It lasted so long that it is what is normal now.
     Regime {
@@ -200,29 +208,41 @@ impl Mean {
     }
 }
 
+/// A size of change that is looked for, and the evidence for it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Size {
+    times: f64,
+    log_times: f64,
+    weight: f64,
+    /// Shiryaev-Roberts evidence: as it is, or as its logarithm where the rail `is_large`.
+    evidence: f64,
+    /// CUSUM of uncapped log-likelihood ratios: it dates the onset.
+    cusum: f64,
+    /// When the CUSUM last left zero, seconds; not a number where it is at zero.
+    onset: f64,
+    /// Counts since then (those that are missing, in a silence).
+    behind: f64,
+}
+
 /// Evidence for one side, over its sizes of change.
 #[derive(Clone, Debug, PartialEq)]
 struct Rail {
     side: Side,
-    /// Size of change, its logarithm, its weight.
-    sizes: Vec<(f64, f64, f64)>,
-    /// Shiryaev-Roberts evidence for each size: as it is, or as its logarithm where `is_large`.
-    evidence: Vec<f64>,
+    sizes: Vec<Size>,
     is_large: bool,
-    /// CUSUM of uncapped log-likelihood ratios for each size: it dates the onset.
-    cusum: Vec<f64>,
-    onset: Vec<f64>,
-    behind: Vec<f64>,
     log_evidence: f64,
     /// Logarithm of the threshold.
     threshold: f64,
     guard: f64,
     open_since: Option<f64>,
     end_evidence: f64,
+    /// When the evidence for the end last left zero.
+    better_since: f64,
     clear_since: Option<f64>,
     peak: f64,
     /// Time of the last end and the peak ratio since lessons were drawn.
     pending: Option<(f64, f64)>,
+    lessons: f64,
     ended: Option<f64>,
 }
 
@@ -232,21 +252,27 @@ impl Rail {
             side,
             sizes: sizes
                 .iter()
-                .map(|&(size, weight)| (size, size.ln(), weight))
+                .map(|&(times, weight)| Size {
+                    times,
+                    log_times: times.ln(),
+                    weight,
+                    evidence: 0.0,
+                    cusum: 0.0,
+                    onset: f64::NAN,
+                    behind: 0.0,
+                })
                 .collect(),
-            evidence: Vec::new(),
             is_large: false,
-            cusum: Vec::new(),
-            onset: Vec::new(),
-            behind: Vec::new(),
             log_evidence: NOTHING,
             threshold,
             guard: GUARD,
             open_since: None,
             end_evidence: NOTHING,
+            better_since: f64::NAN,
             clear_since: None,
             peak: 0.0,
             pending: None,
+            lessons: 0.0,
             ended: None,
         };
         rail.reset();
@@ -254,12 +280,11 @@ impl Rail {
     }
 
     fn reset(&mut self) {
-        let n = self.sizes.len();
-        self.evidence = vec![NOTHING.exp(); n];
+        for size in &mut self.sizes {
+            (size.evidence, size.cusum) = (NOTHING.exp(), 0.0);
+            (size.onset, size.behind) = (f64::NAN, 0.0);
+        }
         self.is_large = false;
-        self.cusum = vec![0.0; n];
-        self.onset = vec![f64::NAN; n];
-        self.behind = vec![0.0; n];
         self.log_evidence = NOTHING;
     }
 
@@ -286,71 +311,72 @@ impl Rail {
         };
         let mut total = 0.0;
         let mut largest = f64::NEG_INFINITY;
-        for k in 0..self.sizes.len() {
-            let (size, log_size, weight) = self.sizes[k];
-            let ratio = count * log_size + (r + count) * (of_bound - (r + size * bound).ln());
+        for size in &mut self.sizes {
+            let ratio = count * size.log_times + (r + count) * (of_bound - (r + size.times * bound).ln());
             let capped = ratio.min(cap);
             if self.is_large {
-                self.evidence[k] = log_sum(self.evidence[k], 0.0) + capped;
-                largest = largest.max(self.evidence[k]);
+                size.evidence = log_sum(size.evidence, 0.0) + capped;
             } else {
-                self.evidence[k] = (self.evidence[k] + 1.0) * capped.exp();
-                total += weight * self.evidence[k];
-                largest = largest.max(self.evidence[k]);
+                size.evidence = (size.evidence + 1.0) * capped.exp();
+                total += size.weight * size.evidence;
             }
-            let cusum = self.cusum[k].max(0.0) + ratio;
-            self.cusum[k] = cusum;
-            if cusum <= 0.0 {
-                self.onset[k] = f64::NAN;
-                self.behind[k] = 0.0;
-            } else if self.onset[k].is_nan() {
-                self.onset[k] = time;
-                self.behind[k] = behind;
+            largest = largest.max(size.evidence);
+            size.cusum = size.cusum.max(0.0) + ratio;
+            if size.cusum <= 0.0 {
+                (size.onset, size.behind) = (f64::NAN, 0.0);
+            } else if size.onset.is_nan() {
+                (size.onset, size.behind) = (time, behind);
             } else {
-                self.behind[k] += behind;
+                size.behind += behind;
             }
         }
         if self.is_large {
             self.log_evidence = f64::NEG_INFINITY;
-            for (&log, &(_, _, weight)) in self.evidence.iter().zip(&self.sizes) {
-                self.log_evidence = log_sum(self.log_evidence, weight.ln() + log);
+            for size in &self.sizes {
+                self.log_evidence = log_sum(self.log_evidence, size.weight.ln() + size.evidence);
             }
             if largest < LARGE_LOG {
                 self.is_large = false;
-                self.evidence.iter_mut().for_each(|log| *log = log.exp());
+                for size in &mut self.sizes {
+                    size.evidence = size.evidence.exp();
+                }
             }
         } else {
             self.log_evidence = total.max(f64::MIN_POSITIVE).ln();
             if largest > LARGE {
                 self.is_large = true;
-                self.evidence
-                    .iter_mut()
-                    .for_each(|value| *value = value.max(f64::MIN_POSITIVE).ln());
+                for size in &mut self.sizes {
+                    size.evidence = size.evidence.max(f64::MIN_POSITIVE).ln();
+                }
             }
         }
     }
 
-    /// The size whose CUSUM is largest dates the change.
-    fn best(&self) -> usize {
-        (1..self.cusum.len()).fold(
-            0,
-            |best, k| {
-                if self.cusum[k] > self.cusum[best] { k } else { best }
+    /// The size whose CUSUM is largest dates the change: since when, and what is behind it.
+    fn dated(&self) -> (f64, f64) {
+        let first = self.sizes[0];
+        let best = self.sizes.iter().fold(
+            first,
+            |best, size| {
+                if size.cusum > best.cusum { *size } else { best }
             },
-        )
+        );
+        (best.onset, best.behind)
     }
 
     /// Opens or closes. `ratio` is how far the smoothed count is from the expected one, as a factor above 1.
     fn judge(&mut self, time: f64, count: f64, bound: f64, r: f64, ratio: f64) -> Option<Event> {
         let side = self.side;
         let Some(since) = self.open_since else {
-            let best = self.best();
-            if self.log_evidence < self.threshold || self.behind[best] < MIN_COUNT {
+            if self.log_evidence < self.threshold {
+                return None;
+            }
+            let (onset, behind) = self.dated();
+            if behind < MIN_COUNT {
                 return None;
             }
             self.open_since = Some(time);
             (self.end_evidence, self.peak) = (0.0, ratio);
-            let onset = self.onset[best];
             let onset = if onset.is_nan() { time } else { onset };
             return Some(Event::Open { side, onset });
         };
@@ -363,12 +389,18 @@ impl Rail {
         let ratio = count * (bound / far).ln() + (r + count) * ((r + far).ln() - (r + bound).ln());
         let full = END_EVIDENCE.ln();
         let step = ratio.min(full / 3.0).max(-2.0 * full);
+        if self.end_evidence <= 0.0 {
+            self.better_since = time;
+        }
         self.end_evidence = (self.end_evidence.max(0.0) + step).min(2.0 * full);
         let mut event = None;
         if self.end_evidence >= full {
             let clear = *self.clear_since.get_or_insert(time);
             if time - clear >= HOLD_S {
-                event = Some(Event::Close { side });
+                event = Some(Event::Close {
+                    side,
+                    end: self.better_since,
+                });
             }
         } else {
             self.clear_since = None;
@@ -405,6 +437,7 @@ impl Rail {
         {
             if lessons {
                 self.guard = self.guard.max((LESSON * peak).min(GUARD_MAX));
+                self.lessons += 1.0;
             }
             self.pending = None;
         }
@@ -413,6 +446,13 @@ impl Rail {
     fn score(&self) -> f64 {
         (self.log_evidence / self.threshold).clamp(0.0, 1.0)
     }
+}
+
+/// Hours since the beginning of the week, which is Thursday in UTC since the epoch was one: from 0 to 168.
+#[inline]
+fn hour_of_week(time: f64) -> f64 {
+    let hours = time / HOUR;
+    hours - 168.0 * (hours / 168.0).floor()
 }
 
 /// log(e^a + e^b).
@@ -455,6 +495,7 @@ struct Keep {
     daily: f64,
     level: f64,
     guard: f64,
+    guard_after_many: f64,
     youth: f64,
     youth_4: f64,
 }
@@ -469,6 +510,7 @@ impl Keep {
             daily: half(DAILY_HALF_DAYS),
             level: half(LEVEL_HALF_HOURS / 24.0),
             guard: half(GUARD_HALF_DAYS),
+            guard_after_many: half(GUARD_HALF_DAYS_AFTER_MANY),
             youth: (-step_s / DAY).exp(),
             youth_4: (-step_s / DAY / 4.0).exp(),
         }
@@ -488,17 +530,18 @@ impl Surge {
             budget_per_day: settings.budget_per_day.max(1.0 / (365.0 * 1e6)),
             ..settings
         };
-        let sides = if settings.sides == Sides::Both { 2.0 } else { 1.0 };
-        let threshold = (sides * DAY / settings.step_s / settings.budget_per_day)
-            .max(10.0)
-            .ln();
-        let mut rails = Vec::new();
-        if settings.sides != Sides::Down {
-            rails.push(Rail::new(Side::Up, &RISES, threshold));
-        }
-        if settings.sides != Sides::Up {
-            rails.push(Rail::new(Side::Down, &FALLS, threshold));
-        }
+        let threshold = |share: f64| {
+            let steps = DAY / settings.step_s / settings.budget_per_day;
+            (steps / share).max(10.0).ln()
+        };
+        let rails = match settings.sides {
+            Sides::Up => vec![Rail::new(Side::Up, &RISES, threshold(1.0))],
+            Sides::Down => vec![Rail::new(Side::Down, &FALLS, threshold(1.0))],
+            Sides::Both => vec![
+                Rail::new(Side::Up, &RISES, threshold(1.0 - SILENCE_SHARE)),
+                Rail::new(Side::Down, &FALLS, threshold(SILENCE_SHARE)),
+            ],
+        };
         Surge {
             settings,
             rails,
@@ -564,7 +607,9 @@ impl Surge {
             return shown;
         }
         let level = (self.level.sum / self.level.exposure).clamp(0.33, 3.0);
-        let expected = (self.season(time) * level).max(LEAST) * exposure;
+        let hours = hour_of_week(time);
+        let unfloored = self.season(hours) * level * exposure;
+        let expected = unfloored.max(LEAST * exposure);
         let young = 1.5 * self.youth_4;
         let dispersion = (self.dispersion.sum / self.dispersion.exposure).max(0.005) + self.youth;
         let r = 1.0 / dispersion;
@@ -575,12 +620,22 @@ impl Surge {
         let mut event = gap;
         let mut first_guard = GUARD;
         for rail in &mut self.rails {
+            // A floor under what is expected would look like a silence in a series that is nearly always zero.
+            let expected = match rail.side {
+                Side::Up => expected,
+                Side::Down => unfloored.max(1e-9),
+            };
             let bound = rail.bound(expected, young);
             if rail.side == Side::Up || self.settings.sides == Sides::Down {
                 first_guard = rail.guard + young;
             }
             rail.learn(time, self.settings.lessons);
-            rail.guard = GUARD + (rail.guard - GUARD) * self.keep.guard;
+            let keep = if rail.lessons < MANY {
+                self.keep.guard
+            } else {
+                self.keep.guard_after_many
+            };
+            rail.guard = GUARD + (rail.guard - GUARD) * keep;
             rail.add(time, count, bound, expected, r);
             let ratio = if rail.side == Side::Up { above } else { 1.0 / above };
             let judged = rail.judge(time, count, bound, r, ratio);
@@ -589,7 +644,7 @@ impl Surge {
         if let Some(Event::Regime { .. }) = event {
             self.relearn();
         }
-        self.learn(time, count, exposure, expected, first_guard, dispersion);
+        self.learn(hours, count, exposure, expected, first_guard, dispersion);
         self.shown(Some(expected), Some(ordinary), event, time)
     }
 
@@ -630,8 +685,7 @@ impl Surge {
 
     /// The rate of a step at this time of the week, between the centres of the two nearest hours.
     #[inline]
-    fn season(&self, time: f64) -> f64 {
-        let hours = (time / HOUR).rem_euclid(168.0);
+    fn season(&self, hours: f64) -> f64 {
         let cell = (hours as usize).min(167);
         let within = hours - cell as f64;
         let prior = HOUR / self.settings.step_s;
@@ -657,7 +711,7 @@ impl Surge {
 
     /// Learns from a step, unless an incident is open or the evidence is half way; what stands out counts only up to a limit.
     #[inline]
-    fn learn(&mut self, time: f64, count: f64, exposure: f64, expected: f64, guard: f64, dispersion: f64) {
+    fn learn(&mut self, hours: f64, count: f64, exposure: f64, expected: f64, guard: f64, dispersion: f64) {
         if self.rails.iter().any(|rail| rail.open_since.is_some()) {
             return;
         }
@@ -672,11 +726,11 @@ impl Surge {
             } else {
                 count
             };
-            let cell = ((time / HOUR).rem_euclid(168.0) as usize).min(167);
+            let cell = (hours as usize).min(167);
             self.weekly[cell].add(self.keep.weekly_cell, count, exposure);
             self.daily[cell % 24].add(self.keep.daily_cell, count, exposure);
             self.whole.add(self.keep.daily, count, exposure);
-            let season = self.season(time) * exposure;
+            let season = self.season(hours) * exposure;
             let prior = LEVEL_PRIOR * (1.0 - self.keep.level);
             self.level
                 .add(self.keep.level, count + prior, season.max(LEAST) + prior);
@@ -725,9 +779,10 @@ impl Surge {
         }
     }
 
-    /// Logarithm of the threshold that evidence must reach.
-    pub fn threshold(&self) -> f64 {
-        self.rails.first().map_or(0.0, |rail| rail.threshold)
+    /// Logarithm of the threshold that the evidence of a side must reach; `None` for a side that is not watched.
+    pub fn threshold(&self, side: Side) -> Option<f64> {
+        let rail = self.rails.iter().find(|rail| rail.side == side);
+        rail.map(|rail| rail.threshold)
     }
 
     /// The largest guard now: [`GUARD`](self) unless lessons raised it.
@@ -764,15 +819,17 @@ impl Surge {
         ]);
         out.maybe(self.last);
         for rail in &self.rails {
-            for list in [&rail.evidence, &rail.cusum, &rail.onset, &rail.behind] {
-                out.all(list);
+            for size in &rail.sizes {
+                out.all(&[size.evidence, size.cusum, size.onset, size.behind]);
             }
             out.all(&[
                 f64::from(u8::from(rail.is_large)),
                 rail.log_evidence,
                 rail.guard,
                 rail.end_evidence,
+                rail.better_since,
                 rail.peak,
+                rail.lessons,
             ]);
             out.maybe(rail.open_since);
             out.maybe(rail.clear_since);
@@ -819,13 +876,13 @@ impl Surge {
         }
         surge.last = from.maybe()?;
         for rail in &mut surge.rails {
-            for list in [
-                &mut rail.evidence,
-                &mut rail.cusum,
-                &mut rail.onset,
-                &mut rail.behind,
-            ] {
-                for value in list.iter_mut() {
+            for size in &mut rail.sizes {
+                for value in [
+                    &mut size.evidence,
+                    &mut size.cusum,
+                    &mut size.onset,
+                    &mut size.behind,
+                ] {
                     *value = from.one()?;
                 }
             }
@@ -834,7 +891,9 @@ impl Surge {
                 &mut rail.log_evidence,
                 &mut rail.guard,
                 &mut rail.end_evidence,
+                &mut rail.better_since,
                 &mut rail.peak,
+                &mut rail.lessons,
             ] {
                 *value = from.one()?;
             }

@@ -27,6 +27,11 @@ pub(crate) enum Command {
         after_help = "Examples:\n  epicenter listen\n  epicenter listen --listen 2055 --listen 192.0.2.1:6343 --network 203.0.113.0/24\n  epicenter listen --format json --state exporters.state --record ring --record-size 20GiB\n  epicenter investigate --state ring/epicenter-20260310T094500Z-000001.state ring/*.pcap"
     )]
     Listen(ListenArgs),
+    /// Find surges, silences and breaks in any series, with a budget of false incidents
+    #[command(
+        after_help = "Examples:\n  epicenter detect reports.csv\n  epicenter detect --side up --budget 1/month --format json reports.csv\n  epicenter detect --kind metric --format html -o latency.html latency.csv\n  cut -d, -f1,3 wide.csv | epicenter detect --format csv -"
+    )]
+    Detect(DetectArgs),
     /// Print the records of captures and export packets: JSON lines, CSV or columns
     #[command(
         after_help = "Examples:\n  epicenter decode netflow.pcap\n  epicenter decode --format csv --fields first,src,dst,packets,bytes,sampling templates.bin data.bin\n  epicenter decode --list-fields"
@@ -139,6 +144,101 @@ pub(crate) struct ListenArgs {
     /// End after so many seconds
     #[arg(long = "for", value_name = "SECONDS")]
     pub(crate) seconds: Option<u64>,
+}
+
+/// How changes are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DetectFormat {
+    /// Incidents and a line of the series, for people
+    Text,
+    /// epicenter.detection/1: incidents and every step, for programs
+    Json,
+    /// One row a step: timestamp, value, expected, low, high, score, state
+    Csv,
+    /// A page with a picture of each series
+    Html,
+}
+
+/// What values are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum KindArg {
+    /// Counts where all are whole numbers and none is negative, else a metric
+    Auto,
+    /// How often something happened in each step: reports, requests, clients
+    Count,
+    /// Any number: latency, share, bits per second
+    Metric,
+}
+
+/// Which way it may go wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SideArg {
+    /// Too much
+    Up,
+    /// Too little
+    Down,
+    /// Either
+    Both,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DetectArgs {
+    /// CSV files of `timestamp,value`, or with one column for each of several series; plain, gzip or zstd; `-` is standard input
+    #[arg(required = true, value_name = "SERIES")]
+    pub(crate) series: Vec<PathBuf>,
+    /// Form of the output
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: DetectFormat,
+    /// What the values are
+    #[arg(long, value_enum, default_value = "auto")]
+    pub(crate) kind: KindArg,
+    /// Which way it may go wrong
+    #[arg(long, value_enum, default_value = "both")]
+    pub(crate) side: SideArg,
+    /// False incidents allowed for each series of counts: a number for each day, week, month or year
+    #[arg(long, value_name = "N/TIME", default_value = "1/year", value_parser = budget)]
+    pub(crate) budget: f64,
+    /// Length of a step: seconds, or with s, m, h, d; by default the most frequent distance of the rows
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) step: Option<f64>,
+    /// Threads to use; the result is the same
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..))]
+    pub(crate) threads: u8,
+    /// Write to this file instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// A budget as false incidents a day.
+fn budget(text: &str) -> Result<f64, String> {
+    let (number, time) = text.split_once('/').unwrap_or((text, "year"));
+    let days = match time.trim() {
+        "day" | "d" => 1.0,
+        "week" | "w" => 7.0,
+        "month" => 365.0 / 12.0,
+        "year" | "y" => 365.0,
+        other => return Err(format!("{other:?} is none of day, week, month, year")),
+    };
+    match number.trim().parse::<f64>() {
+        Ok(number) if number > 0.0 && number.is_finite() => Ok(number / days),
+        _ => Err(format!("{number:?} is no number above zero")),
+    }
+}
+
+/// Seconds.
+fn duration(text: &str) -> Result<f64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match text[digits.len()..].trim() {
+        "" | "s" => 1.0,
+        "m" | "min" => 60.0,
+        "h" => 3_600.0,
+        "d" => 86_400.0,
+        unit => return Err(format!("{unit:?} is no unit: s, m, h, d")),
+    };
+    match digits.trim().parse::<f64>() {
+        Ok(number) if number > 0.0 && (number * unit).is_finite() => Ok(number * unit),
+        _ => Err(format!("{text:?} is no time above zero")),
+    }
 }
 
 fn listen(text: &str) -> Result<std::net::SocketAddr, String> {

@@ -6,13 +6,17 @@
 mod args;
 mod case_json;
 mod case_text;
+mod chart;
 mod decode;
+mod detect;
+mod detection;
 mod fingerprint;
 mod input;
 mod investigate;
 mod listen;
 mod lookup;
 mod record;
+mod series;
 mod socket;
 mod sources;
 
@@ -38,6 +42,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Investigate(args) => investigate::run(&args),
         Command::Listen(args) => listen::run(&args),
+        Command::Detect(args) => detect::run(&args),
         Command::Decode(args) => decode::run(&args),
         Command::Lookup(args) => lookup::lookup(&args),
         Command::Atlas(AtlasCommand::Build(args)) => lookup::build(&args),

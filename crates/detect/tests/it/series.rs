@@ -178,7 +178,13 @@ fn a_silence_is_found_dated_and_ends() {
                 onset,
             },
         ),
-        (closed, Event::Close { side: Side::Down }),
+        (
+            closed,
+            Event::Close {
+                side: Side::Down,
+                end,
+            },
+        ),
     ] = events[..]
     else {
         panic!("{events:?}")
@@ -186,6 +192,7 @@ fn a_silence_is_found_dated_and_ends() {
     assert!((8_000..8_006).contains(&opened), "{opened}");
     assert_eq!(onset, 8_000.0 * 60.0);
     assert!((8_205..8_220).contains(&closed), "{closed}");
+    assert_eq!(end, 8_200.0 * 60.0);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod captures;
 mod commands;
+mod detect;
 mod exports;
 mod live;
 mod scenarios;
