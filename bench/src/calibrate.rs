@@ -274,7 +274,7 @@ fn delay_rows(out: &mut String, size: Size, sides: Sides, bases: &[f64], factors
 const WAVES: [(usize, usize, f64); 3] = [(585, 45, 30.0), (820, 90, 60.0), (1_010, 150, 40.0)];
 
 /// Minutes after its beginning at which each wave was found (0 where the wave before was still open), and whether all are linked.
-fn waves(base: f64, seed: u64) -> ([Option<f64>; 3], bool) {
+fn waves(base: f64, seed: u64, rise: f64) -> ([Option<f64>; 3], bool) {
     let mut series = Series::new(Service::new(base, 0.1), seed);
     let mut surge = Surge::new(settings(Sides::Up));
     let day = 28;
@@ -286,9 +286,11 @@ fn waves(base: f64, seed: u64) -> ([Option<f64>; 3], bool) {
             .iter()
             .filter_map(|&(begin, length, peak)| {
                 let into = minute - begin as i64;
-                // Up within five minutes, and slowly down.
+                // Up within so many minutes, and slowly down.
                 (0..length as i64).contains(&into).then(|| {
-                    1.0 + (peak - 1.0) * (into as f64 / 5.0).min(1.0) * (-(into as f64) / length as f64).exp()
+                    1.0 + (peak - 1.0)
+                        * ((into + 1) as f64 / rise).min(1.0)
+                        * (-(into as f64) / length as f64).exp()
                 })
             })
             .fold(1.0, f64::max);
@@ -420,11 +422,18 @@ pub(crate) fn table(size: Size) -> String {
     );
     let _ = writeln!(
         out,
-        "\nThree waves of a day shaped like 10 March 2025: minutes to opening (median), found, linked to one incident\n{:>6} {:>7} {:>7} {:>7} {:>9} {:>9}",
-        "base", "first", "second", "third", "found", "linked"
+        "\nThree waves of a day shaped like 10 March 2025: minutes to opening (median), found, linked to one incident\n{:>6} {:>11} {:>7} {:>7} {:>7} {:>9} {:>9}",
+        "base", "rises in", "first", "second", "third", "found", "linked"
     );
-    for base in [0.5, 2.0, 10.0] {
-        let runs = parallel(size.runs, |n| waves(base, 5_000 + n as u64));
+    for (base, rise) in [
+        (0.5, 1.0),
+        (2.0, 1.0),
+        (10.0, 1.0),
+        (0.5, 5.0),
+        (2.0, 5.0),
+        (10.0, 5.0),
+    ] {
+        let runs = parallel(size.runs, |n| waves(base, 5_000 + n as u64, rise));
         let of = |wave: usize| {
             let delays: Vec<f64> = runs.iter().filter_map(|(found, _)| found[wave]).collect();
             median(delays).map_or("-".to_owned(), |value| format!("{value:.1}"))
@@ -433,7 +442,8 @@ pub(crate) fn table(size: Size) -> String {
         let linked = runs.iter().filter(|(_, linked)| *linked).count();
         let _ = writeln!(
             out,
-            "{base:>6} {:>7} {:>7} {:>7} {:>5}/{:<4} {:>4}/{:<4}",
+            "{base:>6} {:>11} {:>7} {:>7} {:>7} {:>5}/{:<4} {:>4}/{}",
+            format!("{rise:.0} min"),
             of(0),
             of(1),
             of(2),
@@ -465,9 +475,9 @@ pub(crate) fn speed() -> String {
     }
     // Ten thousand services, one step of each: what a page of services costs each minute.
     let mut services: Vec<Surge> = (0..10_000).map(|_| Surge::new(settings(Sides::Up))).collect();
-    for step in 0..200 {
+    for (step, &count) in counts.iter().take(200).enumerate() {
         for surge in &mut services {
-            surge.step(step as f64 * STEP_S, counts[step], 1.0);
+            surge.step(step as f64 * STEP_S, count, 1.0);
         }
     }
     let began = std::time::Instant::now();

@@ -10,6 +10,9 @@
 //! - [`exchange`]: did the target ask for it?
 //! - [`requests`]: attacks over completed connections.
 //! - [`judge`]: from counts to attacks.
+//! - [`surge`]: counts of any kind that rise or fall more than their past allows.
+//! - [`novelty`]: real-valued series that leave what they have ever been.
+//! - [`rails`]: several kinds of evidence about one service.
 #![deny(missing_docs)]
 
 pub mod conversation;
@@ -17,6 +20,7 @@ pub mod exchange;
 pub mod judge;
 pub mod lane;
 pub mod novelty;
+pub mod rails;
 pub mod requests;
 pub mod surge;
 pub mod tally;

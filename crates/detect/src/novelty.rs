@@ -218,9 +218,9 @@ impl Novelty {
         };
         self.spread.add(far);
         // The value at three scales, against its own record range.
-        for k in 0..VIEWS.len() {
+        for (k, &length) in VIEWS.iter().enumerate() {
             let view = self.views[k].add(value);
-            if step == 0 || step == 2 * VIEWS[k] as u64 {
+            if step == 0 || step == 2 * length as u64 {
                 self.ranges[k] = Range::at(view);
             }
             note(self.ranges[k].outside(view, self.spread.mean + 1e-9), 1.0);
@@ -246,9 +246,9 @@ impl Novelty {
             };
             self.rest_spread.add(far);
             let explains = self.rest_steps > 200 && self.rest_spread.mean < PROFILE_GAIN * self.spread.mean;
-            for k in 0..VIEWS.len() {
+            for (k, &length) in VIEWS.iter().enumerate() {
                 let view = self.rest_views[k].add(rest);
-                if self.rest_steps == 1 || self.rest_steps == 2 * VIEWS[k] as u64 + 5 {
+                if self.rest_steps == 1 || self.rest_steps == 2 * length as u64 + 5 {
                     self.rest_ranges[k] = Range::at(view);
                 }
                 if explains {

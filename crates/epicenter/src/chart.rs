@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::detect::{doubt, number, side_name, size, time};
+use crate::detect::{budget_words, doubt, number, side_name, size, time};
 use crate::detection::{Detection, How, Kind};
 
 const WIDTH: f64 = 960.0;
@@ -13,13 +13,18 @@ const BOTTOM: f64 = 22.0;
 const COLUMNS: usize = 880;
 
 const STYLE: &str = "
-:root { color-scheme: light dark; --ink: #1a1c20; --soft: #667; --line: #1f5fa8; --band: #1f5fa826; --bad: #c62828; --badbg: #c6282826; --paper: #fff; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6e8ee; --soft: #99a; --line: #7db4f0; --band: #7db4f033; --bad: #ff7b72; --badbg: #ff7b7233; --paper: #15171b; } }
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); margin: 2rem auto; max-width: 1000px; padding: 0 1rem; }
+:root { color-scheme: light dark; --ink: #1a1c20; --soft: #667; --paper: #fff;
+  --line: #1f5fa8; --band: #1f5fa826; --bad: #c62828; --badbg: #c6282826; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e6e8ee; --soft: #99a; --paper: #15171b;
+    --line: #7db4f0; --band: #7db4f033; --bad: #ff7b72; --badbg: #ff7b7233; } }
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
+  margin: 2rem auto; max-width: 1000px; padding: 0 1rem; }
 h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin: 2rem 0 .3rem; overflow-wrap: anywhere; }
 svg { width: 100%; height: auto; display: block; } p { margin: .3rem 0; } .soft { color: var(--soft); }
-.scroll { overflow-x: auto; } table { border-collapse: collapse; margin: .5rem 0; } td, th { text-align: left; padding: .15rem .8rem .15rem 0; vertical-align: top; }
-.ok { color: var(--soft); } .bad { color: var(--bad); font-weight: 600; }
+.scroll { overflow-x: auto; } table { border-collapse: collapse; margin: .5rem 0; }
+td, th { text-align: left; padding: .15rem .8rem .15rem 0; vertical-align: top; }
+.t { white-space: nowrap; } .ok { color: var(--soft); } .bad { color: var(--bad); font-weight: 600; }
 ";
 
 /// The page.
@@ -32,8 +37,8 @@ pub(crate) fn page(detections: &[Detection], how: &How) -> String {
     );
     let _ = writeln!(
         out,
-        "<p class=\"soft\">The line is the series, the band what is ordinary for it, red what is not. For counts at most {} false incidents a year are allowed for each series, if the baseline is right. Times are UTC.</p>",
-        number(how.budget_per_day * 365.0)
+        "<p class=\"soft\">The line is the series, the band what is ordinary for it, red what is not. For counts the budget is {} for each series, if the baseline is right. Times are UTC.</p>",
+        budget_words(how.budget_per_day)
     );
     for detection in detections {
         one(&mut out, detection);
@@ -63,7 +68,7 @@ fn one(out: &mut String, detection: &Detection) {
         for incident in &detection.incidents {
             for (n, wave) in incident.waves.iter().enumerate() {
                 let what = if n == 0 {
-                    side_name(wave.side)
+                    side_name(detection.kind, wave.side)
                 } else {
                     "its next wave"
                 };
@@ -71,7 +76,7 @@ fn one(out: &mut String, detection: &Detection) {
                 let doubt = if n == 0 { doubt(incident) } else { String::new() };
                 let _ = writeln!(
                     out,
-                    "<tr><td class=\"bad\">{what}</td><td>{}</td><td>{}</td><td>{end}</td><td>{}</td><td>{doubt}</td></tr>",
+                    "<tr><td class=\"bad\">{what}</td><td class=\"t\">{}</td><td class=\"t\">{}</td><td class=\"t\">{end}</td><td>{}</td><td>{doubt}</td></tr>",
                     time(wave.onset),
                     time(wave.detected),
                     size(detection, wave)
@@ -163,7 +168,7 @@ fn picture(out: &mut String, detection: &Detection) {
             "<rect x=\"{from:.1}\" y=\"4\" width=\"{:.1}\" height=\"{}\" fill=\"var(--badbg)\"><title>{} from {}</title></rect><line x1=\"{from:.1}\" x2=\"{from:.1}\" y1=\"4\" y2=\"{}\" stroke=\"var(--bad)\"/>",
             (to - from).max(2.0),
             HEIGHT - BOTTOM - 4.0,
-            side_name(wave.side),
+            side_name(detection.kind, wave.side),
             time(wave.onset),
             HEIGHT - BOTTOM
         );

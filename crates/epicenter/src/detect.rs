@@ -122,11 +122,22 @@ pub(crate) fn time(seconds: f64) -> String {
     jiff::Timestamp::from_nanosecond(nanos).map_or_else(|_| format!("{seconds}"), |time| time.to_string())
 }
 
-pub(crate) fn side_name(side: Side) -> &'static str {
-    match side {
-        Side::Up => "surge",
-        Side::Down => "silence",
+pub(crate) fn side_name(kind: Kind, side: Side) -> &'static str {
+    match (kind, side) {
+        (Kind::Count, Side::Up) => "surge",
+        (Kind::Count, Side::Down) => "silence",
+        (Kind::Metric, Side::Up) => "rise",
+        (Kind::Metric, Side::Down) => "fall",
     }
+}
+
+/// N false incidents, in words.
+pub(crate) fn budget_words(per_day: f64) -> String {
+    let a_year = number(per_day * 365.0);
+    format!(
+        "{a_year} false incident{} a year",
+        if a_year == "1" { "" } else { "s" }
+    )
 }
 
 /// Three digits, and no more zeros than needed.
@@ -134,7 +145,7 @@ pub(crate) fn number(value: f64) -> String {
     let size = value.abs();
     let text = match () {
         () if value == 0.0 => return "0".to_owned(),
-        () if size >= 1e15 || size < 1e-4 => return format!("{value:.2e}"),
+        () if !(1e-4..1e15).contains(&size) => return format!("{value:.2e}"),
         () if size >= 100.0 => return format!("{value:.0}"),
         () if size >= 10.0 => format!("{value:.1}"),
         () if size >= 1.0 => format!("{value:.2}"),
@@ -155,7 +166,7 @@ pub(crate) fn doubt(incident: &Incident) -> String {
 
 pub(crate) fn size(detection: &Detection, wave: &Wave) -> String {
     let peak = &detection.series.rows[wave.peak];
-    let expected = detection.rows[wave.peak].expected.unwrap_or(0.0);
+    let expected = usual(detection, wave).unwrap_or(0.0);
     match detection.kind {
         Kind::Count => format!(
             "{} {} than expected; worst {} where {} were expected, at {}",
@@ -222,7 +233,7 @@ fn text(detections: &[Detection], how: &How, wide: bool) -> String {
             let _ = writeln!(
                 out,
                 "  {} from {} to {end}: {}",
-                side_name(incident.waves[0].side),
+                side_name(detection.kind, incident.waves[0].side),
                 time(incident.onset()),
                 doubt(incident)
             );
@@ -248,8 +259,8 @@ fn text(detections: &[Detection], how: &How, wide: bool) -> String {
         Some(_) => {
             let _ = writeln!(
                 out,
-                "Budget: {} false incidents a year for each series, if the baseline is right{}.",
-                number(how.budget_per_day * 365.0),
+                "Budget: {} for each series, if the baseline is right{}.",
+                budget_words(how.budget_per_day),
                 if how.sides == Sides::Both {
                     ", both sides together"
                 } else {
@@ -386,7 +397,7 @@ fn json(detections: &[Detection], how: &How) -> Value {
                 "log_threshold": { "surge": detection.log_thresholds.0, "silence": detection.log_thresholds.1 },
                 "faults": detection.series.faults,
                 "incidents": detection.incidents.iter().map(|incident| json!({
-                    "side": side_name(incident.waves[0].side),
+                    "side": side_name(detection.kind, incident.waves[0].side),
                     "onset": time(incident.onset()),
                     "detected": time(incident.waves[0].detected),
                     "end": incident.end().map(time),
@@ -418,7 +429,16 @@ fn json(detections: &[Detection], how: &How) -> Value {
     })
 }
 
+/// What was expected of the row that was farthest off; for a metric, whose mean follows the values, what was expected at its onset.
+fn usual(detection: &Detection, wave: &Wave) -> Option<f64> {
+    let at = match detection.kind {
+        Kind::Count => wave.peak,
+        Kind::Metric => detection.series.rows.partition_point(|row| row.time < wave.onset),
+    };
+    detection.rows.get(at).and_then(|row| row.expected)
+}
+
 fn peak(detection: &Detection, wave: &Wave) -> Value {
     let row = &detection.series.rows[wave.peak];
-    json!({ "at": time(row.time), "value": row.value, "expected": detection.rows[wave.peak].expected })
+    json!({ "at": time(row.time), "value": row.value, "expected": usual(detection, wave) })
 }

@@ -268,9 +268,10 @@ fn measure(wave: &mut Wave, series: &Series, rows: &[Judged]) {
         series.rows.partition_point(|row| row.time < end)
     });
     let mut most = f64::NEG_INFINITY;
-    for at in first..last.max(first + 1).min(rows.len()) {
-        let value = series.rows[at].value;
-        let Some(expected) = rows[at].expected.filter(|_| !value.is_nan()) else {
+    let during = series.rows.iter().zip(rows).enumerate();
+    for (at, (row, judged)) in during.take(last.max(first + 1)).skip(first) {
+        let value = row.value;
+        let Some(expected) = judged.expected.filter(|_| !value.is_nan()) else {
             continue;
         };
         let off = match wave.side {

@@ -270,6 +270,7 @@ fn incidents(series: &Value) -> Vec<(String, String, String)> {
 
 /// The public series of the shared data, as a table: run with `--nocapture` to see it.
 #[test]
+#[expect(clippy::print_stdout, reason = "the table is what this test is for")]
 fn public_series_come_out_right() {
     let Some(data) = shared_data() else { return };
     let series = data.join("outage-ts");
