@@ -5,7 +5,7 @@
 //! its template. Everything it keeps has a limit, since anybody can send it datagrams from any address.
 
 use std::collections::BTreeMap;
-use std::net::Ipv6Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::columns::{self, Clock, Context, Scratch};
 use crate::fault::Reason;
@@ -323,7 +323,9 @@ impl Collector {
         let Some(&flow) = batch.flows.last() else { return };
         let length = usize::from(flow.payload);
         let payload = &payload[..payload.len().min(length)];
-        if !looks_like_export(payload, length, flow.dst_port) {
+        // Sent to no address: that is on no wire, but in the recordings that a collector makes of what it took for export messages.
+        let recorded = flow.dst == Ipv4Addr::UNSPECIFIED.to_ipv6_mapped() || flow.dst.is_unspecified();
+        if !recorded && !looks_like_export(payload, length, flow.dst_port) {
             return;
         }
         batch.flows.pop();
