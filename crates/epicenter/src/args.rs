@@ -117,7 +117,7 @@ pub(crate) enum EventFormat {
 #[derive(Debug, Args)]
 pub(crate) struct ListenArgs {
     /// UDP port, or address and port, to listen on; may be given several times. A port alone is that of all addresses, IPv4 and IPv6
-    #[arg(long, value_name = "[ADDRESS:]PORT", default_values = ["2055", "4739", "6343"], value_parser = listen)]
+    #[arg(long, visible_alias = "port", value_name = "[ADDRESS:]PORT", default_values = ["2055", "4739", "6343"], value_parser = listen)]
     pub(crate) listen: Vec<std::net::SocketAddr>,
     /// Form of the output
     #[arg(long, value_enum, default_value = "text")]

@@ -32,8 +32,8 @@ const STEP_NS: u64 = 500_000_000;
 const LOOK_UP: Duration = Duration::from_millis(100);
 /// How often the state of the collector is saved.
 const SAVE: Duration = Duration::from_secs(60);
-/// A clock that goes back by more than this was ahead before.
-const HOUR_NS: u64 = 3_600 * 1_000_000_000;
+/// A clock that goes back by more than this was ahead before: an exporter with a wrong clock, or a recording that is sent again.
+const AHEAD_NS: u64 = 60 * 1_000_000_000;
 const RUNNING: &str = ", still running";
 
 /// Runs the command.
@@ -211,7 +211,7 @@ impl Listener<'_> {
         let Some(now_ns) = self.clock.now_ns() else {
             return Ok(());
         };
-        let is_due = now_ns >= self.step_due_ns || now_ns + HOUR_NS < self.step_due_ns;
+        let is_due = now_ns >= self.step_due_ns || now_ns + AHEAD_NS < self.step_due_ns;
         let waiting = self.shared.queued.load(Ordering::Relaxed);
         if !is_due || waiting > QUEUE as u64 / 8 || waiting > 0 && Instant::now() < self.rested {
             return Ok(());
@@ -394,7 +394,7 @@ impl Clock {
             .find(|&&distance| distance <= middle + Clock::WILD_NS)?;
         let now = sane + self.began.elapsed().as_nanos() as i128;
         let now_ns = u64::try_from(now.max(0)).unwrap_or(u64::MAX);
-        if now_ns > self.now_ns || now_ns + HOUR_NS < self.now_ns {
+        if now_ns > self.now_ns || now_ns + AHEAD_NS < self.now_ns {
             self.now_ns = now_ns;
         }
         Some(self.now_ns)
