@@ -8,6 +8,7 @@
 //! bench send FILE PORT MESSAGES_PER_S          the messages of an export file to a UDP port on loopback
 //! bench live EPICENTER MESSAGES_PER_S FILE...         the same to `epicenter listen`: what it takes and what is lost
 //! bench calibrate full|small         the change detector on simulated services: false incidents, delays (bench/record/calibration*.txt)
+//! bench score EPICENTER SEEDS         cases of the range's library against their truth (bench/record/score.txt)
 //! bench detect-speed         its steps a second
 //! bench lookup COUNTRY.mmdb                    address lookup against the maxminddb crate
 //! ```
@@ -19,6 +20,7 @@ mod generate;
 mod investigate;
 mod live;
 mod lookup;
+mod score;
 mod send;
 
 fn main() -> anyhow::Result<()> {
@@ -39,13 +41,14 @@ fn main() -> anyhow::Result<()> {
             print!("{}", calibrate::table(size));
             Ok(())
         }
+        ["score", program, seeds] => score::run(program, seeds.parse()?),
         ["detect-speed"] => {
             println!("{}", calibrate::speed());
             Ok(())
         }
         ["lookup", country] => lookup::run(country),
         _ => anyhow::bail!(
-            "usage: bench generate mixed|forged PACKETS FILE | export FORMAT RECORDS FILE | investigate PROGRAM FILE... | send FILE PORT MESSAGES_PER_S | live PROGRAM MESSAGES_PER_S FILE... | calibrate full|small | detect-speed | lookup COUNTRY.mmdb"
+            "usage: bench generate mixed|forged PACKETS FILE | export FORMAT RECORDS FILE | investigate PROGRAM FILE... | send FILE PORT MESSAGES_PER_S | live PROGRAM MESSAGES_PER_S FILE... | calibrate full|small | score PROGRAM SEEDS | detect-speed | lookup COUNTRY.mmdb"
         ),
     }
 }

@@ -4,6 +4,7 @@
 //! cargo xtask test              everything that must pass, with its own set-up
 //! cargo xtask atlas             the address snapshot inside the program, anew from its npm packages
 //! cargo xtask bench [--rivals]  the speed questions (see docs/bench.md)
+//! cargo xtask score             how right cases are, over simulated incidents with known truth
 //! ```
 #![expect(
     clippy::print_stdout,
@@ -27,7 +28,8 @@ fn main() -> ExitCode {
         ["atlas"] => atlas::build(&root()),
         ["bench"] => bench::run(&root(), false),
         ["bench", "--rivals"] => bench::run(&root(), true),
-        _ => Err("usage: cargo xtask test | tidy | atlas | bench [--rivals]".to_owned()),
+        ["score"] => score(&root()),
+        _ => Err("usage: cargo xtask test | tidy | atlas | bench [--rivals] | score".to_owned()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -44,6 +46,17 @@ fn root() -> PathBuf {
         .parent()
         .map(Path::to_path_buf)
         .unwrap_or_default()
+}
+
+/// Cases of the range's library against their truth: the table of `bench/record/score.txt`.
+fn score(root: &Path) -> Result<(), String> {
+    run(Command::new("cargo")
+        .args(["build", "--release", "--quiet", "-p", "epicenter", "-p", "bench"])
+        .current_dir(root))?;
+    run(Command::new(root.join("target/release/bench"))
+        .arg("score")
+        .arg(root.join("target/release/epicenter"))
+        .arg("10"))
 }
 
 /// Everything that must pass.

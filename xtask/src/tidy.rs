@@ -7,16 +7,20 @@ use std::path::{Path, PathBuf};
 const WIDTH_MAX: usize = 140;
 
 /// Which rooms a room may use (ARCHITECTURE.md).
-const ARROWS: [(&str, &[&str]); 6] = [
+const ARROWS: [(&str, &[&str]); 7] = [
     ("wire", &[]),
     ("atlas", &[]),
     ("detect", &["wire", "atlas"]),
     ("trace", &["wire", "atlas", "detect"]),
     ("incident", &["wire", "atlas", "detect", "trace"]),
-    ("epicenter", &["wire", "atlas", "detect", "trace", "incident"]),
+    ("range", &["atlas"]),
+    (
+        "epicenter",
+        &["wire", "atlas", "detect", "trace", "incident", "range"],
+    ),
 ];
 /// Rooms that read no clock, open no file and start no thread.
-const PURE: [&str; 5] = ["wire", "atlas", "detect", "trace", "incident"];
+const PURE: [&str; 6] = ["wire", "atlas", "detect", "trace", "incident", "range"];
 
 /// Checks everything and reports all problems together.
 pub(crate) fn check(root: &Path) -> Result<(), String> {

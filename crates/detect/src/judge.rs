@@ -1120,17 +1120,26 @@ fn finish_parts(parts: &mut Vec<Part>) {
 
 /// Start, end and longest pause of an attack: from the first to the last second that stands out, so that a stray packet hours
 /// before does not count. A second stands out with a five-hundredth of the strongest one, and with ten packets (or a
-/// twentieth of a strongest second that is itself small).
+/// twentieth of a strongest second that is itself small), and only as far as the senders were there: what is left of a second is
+/// other people's traffic of the same kind, such as the SYNs of visitors.
 fn span(parts: &[Part]) -> Option<(u64, u64, u32)> {
     const SECOND: u64 = 1_000_000_000;
     let series: Vec<&[Cell]> = parts.iter().map(|part| part.cells.as_slice()).collect();
     let cells = sum_cells(&series);
     let peak = cells.iter().map(|cell| cell.packets).max()?;
     let least = (peak / 500).max((peak / 20).min(10)).max(1);
+    let presence = presence(parts, &cells);
+    let most = presence.iter().copied().fold(0.0, f64::max);
     let active: Vec<u32> = cells
         .iter()
-        .filter(|cell| cell.packets >= least)
-        .map(|cell| cell.second)
+        .zip(&presence)
+        .filter(|(cell, present)| {
+            let packets = cell.packets as f64;
+            // A strong second may stand far above the senders' mean, in a pulse; a weak one must be mostly theirs.
+            let is_theirs = **present >= 0.3 * packets || cell.packets * 20 >= peak;
+            packets.min(2.0 * **present) >= least as f64 && **present * 500.0 >= most && is_theirs
+        })
+        .map(|(cell, _)| cell.second)
         .collect();
     let (first, last) = (*active.first()?, *active.last()?);
     let longest_pause_s = active
@@ -1161,6 +1170,37 @@ fn span(parts: &[Part]) -> Option<(u64, u64, u32)> {
         end = end.max(part.last_ns);
     }
     Some((start, end.max(start), longest_pause_s))
+}
+
+/// How many packets of each second the senders can have sent, each of them evenly over the time in which it was there; all of them
+/// where attacks are made of requests, whose packets are few.
+fn presence(parts: &[Part], cells: &[Cell]) -> Vec<f64> {
+    if parts.iter().any(|part| part.requests.is_some()) {
+        return cells.iter().map(|cell| cell.packets as f64).collect();
+    }
+    // What begins and ends at each cell, summed up afterwards: a sender costs two searches, however long it was there.
+    let mut changes = vec![0.0; cells.len() + 1];
+    for part in parts {
+        let kept: u64 = part.senders.iter().map(|sender| sender.packets).sum();
+        let scale = part.packets as f64 / kept.max(1) as f64;
+        for sender in &part.senders {
+            let (first, last) = (second_of(sender.first_ns), second_of(sender.last_ns));
+            let from = cells.partition_point(|cell| cell.second < first);
+            let to = cells.partition_point(|cell| cell.second <= last);
+            if to > from {
+                let each = scale * sender.packets as f64 / (to - from) as f64;
+                changes[from] += each;
+                changes[to] -= each;
+            }
+        }
+    }
+    let mut sum = 0.0;
+    changes.truncate(cells.len());
+    for change in &mut changes {
+        sum += *change;
+        *change = sum;
+    }
+    changes
 }
 
 /// An attack is ongoing when the input ends before it was quiet for longer than it had paused before (2 s to 60 s).

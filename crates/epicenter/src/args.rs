@@ -32,6 +32,13 @@ pub(crate) enum Command {
         after_help = "Examples:\n  epicenter detect reports.csv\n  epicenter detect --side up --budget 1/month --format json reports.csv\n  epicenter detect --kind metric --format html -o latency.html latency.csv\n  cut -d, -f1,3 wide.csv | epicenter detect --format csv -"
     )]
     Detect(DetectArgs),
+    /// Make an incident whose truth is known: a capture, and what really happened in it
+    #[command(
+        after_help = "Examples:\n  epicenter simulate --list\n  epicenter simulate march-10 --seed 7 -o drill\n  epicenter investigate --format json -o case.json drill/march-10-7.pcap\n  epicenter score case.json drill/march-10-7.truth.json"
+    )]
+    Simulate(SimulateArgs),
+    /// Say how right a case is, against the truth of a simulated incident
+    Score(ScoreArgs),
     /// Print the records of captures and export packets: JSON lines, CSV or columns
     #[command(
         after_help = "Examples:\n  epicenter decode netflow.pcap\n  epicenter decode --format csv --fields first,src,dst,packets,bytes,sampling templates.bin data.bin\n  epicenter decode --list-fields"
@@ -144,6 +151,47 @@ pub(crate) struct ListenArgs {
     /// End after so many seconds
     #[arg(long = "for", value_name = "SECONDS")]
     pub(crate) seconds: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SimulateArgs {
+    /// Name of a scenario of the library, or a TOML file
+    #[arg(value_name = "SCENARIO", required_unless_present = "list")]
+    pub(crate) scenario: Option<String>,
+    /// Show the scenarios of the library
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// Show the scenario itself, to begin one of your own
+    #[arg(long)]
+    pub(crate) show: bool,
+    /// What is drawn at random; the same seed gives the same bytes
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Directory for SCENARIO-SEED.pcap and SCENARIO-SEED.truth.json
+    #[arg(short, long, value_name = "DIR", default_value = ".")]
+    pub(crate) output: PathBuf,
+}
+
+/// How a score is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ScoreFormat {
+    /// Lines for people
+    Text,
+    /// One JSON object
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ScoreArgs {
+    /// What `investigate --format json` printed
+    #[arg(value_name = "CASE")]
+    pub(crate) case: PathBuf,
+    /// The truth that `simulate` wrote
+    #[arg(value_name = "TRUTH")]
+    pub(crate) truth: PathBuf,
+    /// Form of the output
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: ScoreFormat,
 }
 
 /// How changes are printed.

@@ -17,6 +17,7 @@ mod listen;
 mod lookup;
 mod record;
 mod series;
+mod simulate;
 mod socket;
 mod sources;
 
@@ -42,6 +43,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Investigate(args) => investigate::run(&args),
         Command::Listen(args) => listen::run(&args),
+        Command::Simulate(args) => simulate::simulate(&args),
+        Command::Score(args) => simulate::run_score(&args),
         Command::Detect(args) => detect::run(&args),
         Command::Decode(args) => decode::run(&args),
         Command::Lookup(args) => lookup::lookup(&args),

@@ -14,11 +14,13 @@ use std::sync::mpsc;
 
 use anyhow::Context;
 
-use crate::socket::{Chunk, Datagram, Shared};
+use crate::socket::{CHUNK_MAX, Chunk, Datagram, Shared};
 use crate::tell;
 
 /// Segments in a ring.
 const SEGMENTS: u64 = 16;
+/// The smallest segment; it is over with the chunk in which it reaches its size.
+const SEGMENT_MIN: u64 = 64 << 10;
 /// Chunks that wait for the disk: 64 MiB.
 const QUEUE: usize = 256;
 const PREFIX: &str = "epicenter-";
@@ -70,7 +72,7 @@ impl Recorder {
         });
         Ok(Recorder {
             work,
-            segment_bytes: (bytes / SEGMENTS).max(1 << 16),
+            segment_bytes: (bytes / SEGMENTS).max(SEGMENT_MIN),
             written: 0,
             begun: false,
         })
@@ -169,7 +171,8 @@ impl<'a> Ring<'a> {
         let segments = self.segments()?;
         let mut total: u64 = segments.iter().map(|(.., size)| size).sum();
         for (_, stem, size) in &segments {
-            if total + self.bytes / SEGMENTS <= self.bytes - self.bytes / SEGMENTS {
+            let segment = (self.bytes / SEGMENTS).max(SEGMENT_MIN) + CHUNK_MAX as u64 + state.len() as u64;
+            if total + segment <= self.bytes {
                 break;
             }
             for ending in ["pcap", "state"] {

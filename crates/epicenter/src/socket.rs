@@ -13,8 +13,11 @@ use anyhow::Context;
 use socket2::{Domain, Protocol, Socket, Type};
 use wire::collector::{MESSAGE_MAX, Origin};
 
-/// Bytes of datagrams in a chunk, from which on it is handed over.
+/// Bytes of datagrams in a chunk, and datagrams, from which on it is handed over.
 const CHUNK: usize = 256 << 10;
+const CHUNK_DATAGRAMS: usize = 2_048;
+/// What a chunk takes at most with a header of 64 bytes before each datagram: one datagram may be added to an almost full one.
+pub(crate) const CHUNK_MAX: usize = CHUNK + MESSAGE_MAX + 64 * CHUNK_DATAGRAMS;
 /// Chunks between the workers and the decoder: with [`CHUNK`] 175 MiB, half a second of what a sender on the same machine can send.
 pub(crate) const QUEUE: usize = 700;
 /// What is asked of the kernel for each socket; it may give less (`net.core.rmem_max`).
@@ -57,6 +60,10 @@ impl Chunk {
             length: payload.len() as u32,
         });
         self.bytes.extend_from_slice(payload);
+    }
+
+    fn is_full(&self) -> bool {
+        self.bytes.len() >= CHUNK || self.datagrams.len() >= CHUNK_DATAGRAMS
     }
 
     fn clear(&mut self) {
@@ -260,10 +267,12 @@ mod receive {
                 }
                 // Until it is empty, but not for ever: the other sockets want to be heard too.
                 for _ in 0..64 {
-                    let received = receive(socket, *port, &mut memory, &mut chunk, &mut drops[at], shared);
-                    if chunk.bytes.len() >= CHUNK && !hand_over(&mut chunk, shared, filled) {
+                    let (memory, chunk) = (&mut memory, &mut chunk);
+                    let Some(received) =
+                        receive(socket, *port, memory, chunk, &mut drops[at], shared, filled)
+                    else {
                         return;
-                    }
+                    };
                     if received < AT_ONCE {
                         break;
                     }
@@ -275,7 +284,7 @@ mod receive {
         }
     }
 
-    /// Receives once; returns how many datagrams came.
+    /// Receives once; returns how many datagrams came, `None` where nobody takes them any more.
     ///
     /// The headers are made anew each time, since the call writes over the length of their room for control messages; that is three
     /// small allocations for up to 64 datagrams.
@@ -286,7 +295,8 @@ mod receive {
         chunk: &mut Chunk,
         drops: &mut u32,
         shared: &Shared,
-    ) -> usize {
+        filled: &mpsc::SyncSender<Chunk>,
+    ) -> Option<usize> {
         let mut slices: Vec<[IoSliceMut<'_>; 1]> = memory
             .chunks_mut(ROOM)
             .map(|room| [IoSliceMut::new(&mut room[..MESSAGE_MAX])])
@@ -299,7 +309,7 @@ mod receive {
             MsgFlags::MSG_DONTWAIT,
             None,
         );
-        let Ok(messages) = received else { return 0 };
+        let Ok(messages) = received else { return Some(0) };
         let received_ns = now_ns();
         let mut count = 0;
         for message in messages {
@@ -324,8 +334,11 @@ mod receive {
             let Some(from) = from else { continue };
             let payload = message.iovs().next().unwrap_or_default();
             chunk.push(mapped(from), port, received_ns, payload);
+            if chunk.is_full() && !hand_over(chunk, shared, filled) {
+                return None;
+            }
         }
-        count
+        Some(count)
     }
 }
 

@@ -300,7 +300,7 @@ fn a_ring_is_bounded_and_any_segment_can_be_read_with_its_state() {
         .unwrap()
         .map(|entry| entry.unwrap().metadata().unwrap().len())
         .sum();
-    assert!((500_000..=1 << 20).contains(&size), "{size}");
+    assert!((300_000..=1 << 20).contains(&size), "{size}");
     assert!(ring.join("notes.txt").is_file());
     let segments = segments(&ring);
     let state = segments[0].replace(".pcap", ".state");

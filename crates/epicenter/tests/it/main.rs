@@ -6,6 +6,7 @@ mod detect;
 mod exports;
 mod live;
 mod scenarios;
+mod simulate;
 mod views;
 
 use std::path::{Path, PathBuf};

@@ -1,0 +1,94 @@
+//! `epicenter simulate` and `epicenter score`: from a scenario to how right a case is.
+
+use crate::{case, code, epicenter, err, out};
+
+#[test]
+fn a_scenario_is_simulated_investigated_and_scored() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let made = epicenter(folder, &["simulate", "half-forged", "--seed", "5", "-o", "drill"]);
+    assert_eq!(code(&made), 0, "{}", err(&made));
+    let investigated = epicenter(
+        folder,
+        &["investigate", "--format", "json", "drill/half-forged-5.pcap"],
+    );
+    case(&investigated);
+    std::fs::write(folder.join("case.json"), &investigated.stdout).unwrap();
+    let scored = epicenter(
+        folder,
+        &[
+            "score",
+            "--format",
+            "json",
+            "case.json",
+            "drill/half-forged-5.truth.json",
+        ],
+    );
+    let score: serde_json::Value = serde_json::from_slice(&scored.stdout).expect("JSON");
+    assert_eq!(
+        (&score["found"], &score["missed"], &score["invented"]),
+        (&1.into(), &0.into(), &0.into())
+    );
+    let one = &score["incidents"][0];
+    assert_eq!(one["target_is_right"], true);
+    assert_eq!(
+        (&one["vectors_right"], &one["vectors_missing"]),
+        (&2.into(), &0.into())
+    );
+    assert_eq!(one["forged_covered"], true);
+    for error in ["start_error_s", "end_error_s"] {
+        assert!(one[error].as_f64().unwrap().abs() < 1.0, "{error}: {one}");
+    }
+    let text = out(&epicenter(
+        folder,
+        &["score", "case.json", "drill/half-forged-5.truth.json"],
+    ));
+    assert!(text.starts_with("1 of 1 incidents found, 0 invented"), "{text}");
+    let quiet = epicenter(folder, &["simulate", "flash-crowd", "-o", "drill"]);
+    assert_eq!(code(&quiet), 0);
+    let found = case(&epicenter(
+        folder,
+        &["investigate", "--format", "json", "drill/flash-crowd-1.pcap"],
+    ));
+    assert_eq!(
+        found["incidents"].as_array().unwrap().len(),
+        0,
+        "a crowd is no attack"
+    );
+}
+
+#[test]
+fn what_is_wrong_with_a_scenario_is_said_and_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let list = out(&epicenter(folder, &["simulate", "--list"]));
+    assert!(list.contains("march-10") && list.lines().count() >= 13, "{list}");
+    let shown = out(&epicenter(folder, &["simulate", "--show", "quiet"]));
+    std::fs::write(
+        folder.join("own.toml"),
+        shown.replace("seconds = 120", "seconds = 120\nsecond = 3"),
+    )
+    .unwrap();
+    let wrong = epicenter(folder, &["simulate", "own.toml", "-o", "drill"]);
+    assert_eq!(code(&wrong), 1);
+    assert!(
+        err(&wrong).contains("own.toml")
+            && err(&wrong).contains("line 5")
+            && err(&wrong).contains("`second`"),
+        "{}",
+        err(&wrong)
+    );
+    assert!(!folder.join("drill").exists());
+    let nowhere = epicenter(folder, &["simulate", "nothing-like-it"]);
+    assert_eq!(code(&nowhere), 1);
+    assert!(err(&nowhere).contains("--list"), "{}", err(&nowhere));
+    assert_eq!(code(&epicenter(folder, &["simulate"])), 2);
+    std::fs::write(folder.join("no.json"), "{}").unwrap();
+    let no_case = epicenter(folder, &["score", "no.json", "no.json"]);
+    assert_eq!(code(&no_case), 1);
+    assert!(
+        err(&no_case).contains("the case: the schema is"),
+        "{}",
+        err(&no_case)
+    );
+}

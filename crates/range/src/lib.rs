@@ -1,0 +1,23 @@
+//! What would it look like, with the truth known?
+//!
+//! A [`Scenario`] and a seed give packets and the truth about them: who attacked whom with what, from where, and which source
+//! addresses are forged. Deterministic, and streaming: a second at a time, in memory that does not grow with length. Drawn
+//! independently of the rooms that judge: nothing here knows a threshold of theirs.
+//!
+//! - [`scenario`]: what is to happen, from TOML.
+//! - [`world`]: addresses by country, and how far away they are.
+//! - [`packets`]: bytes of packets and captures.
+//! - [`generate`]: a scenario, second after second.
+//! - [`truth`]: what really happened.
+//! - [`score`]: how right a case was, against the truth.
+#![deny(missing_docs)]
+
+pub mod generate;
+pub mod packets;
+pub mod scenario;
+pub mod score;
+pub mod truth;
+pub mod world;
+
+pub use generate::Range;
+pub use scenario::Scenario;
