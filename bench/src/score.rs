@@ -9,7 +9,14 @@ use range::score::{Match, Score, score};
 use range::{Range, Scenario};
 use serde_json::Value;
 
-fn one(program: &str, text: &str, seed: u64, atlas: &atlas::Atlas) -> anyhow::Result<Score> {
+/// What is investigated: the packets, or what a router exports of them.
+#[derive(Clone, Copy)]
+enum Form {
+    Packets,
+    Netflow5(u32),
+}
+
+fn one(program: &str, text: &str, seed: u64, form: Form, atlas: &atlas::Atlas) -> anyhow::Result<Score> {
     let scenario = Scenario::read(text, atlas)?;
     let file = std::env::temp_dir().join(format!(
         "epicenter-score-{}-{seed}-{}.pcap",
@@ -18,7 +25,15 @@ fn one(program: &str, text: &str, seed: u64, atlas: &atlas::Atlas) -> anyhow::Re
     ));
     let mut range = Range::new(scenario, seed, atlas)?;
     let mut bytes = range::packets::pcap_header();
-    while range.second(&mut bytes) {}
+    match form {
+        Form::Packets => while range.second(&mut bytes) {},
+        Form::Netflow5(sampling) => {
+            let (mut router, mut packets) = (range.router(sampling), Vec::new());
+            while range.second_with(&mut packets, Some((&mut router, &mut bytes))) {
+                packets.clear();
+            }
+        }
+    }
     std::fs::write(&file, bytes)?;
     let output = Command::new(program)
         .args(["investigate", "--format", "json"])
@@ -101,14 +116,22 @@ pub(crate) fn run(program: &str, seeds: u64) -> anyhow::Result<()> {
         "inside",
         "networks"
     );
-    let mut all = Vec::new();
-    for (name, text) in LIBRARY {
-        let scores = (1..=seeds)
-            .map(|seed| one(program, text, seed, &atlas))
-            .collect::<anyhow::Result<Vec<_>>>()?;
-        row(name, &scores);
-        all.extend(scores);
+    let forms = [
+        ("packets", Form::Packets),
+        ("NetFlow v5, every packet", Form::Netflow5(1)),
+        ("NetFlow v5, one packet in 20", Form::Netflow5(20)),
+    ];
+    for (what, form) in forms {
+        println!("-- {what}");
+        let mut all = Vec::new();
+        for (name, text) in LIBRARY {
+            let scores = (1..=seeds)
+                .map(|seed| one(program, text, seed, form, &atlas))
+                .collect::<anyhow::Result<Vec<_>>>()?;
+            row(name, &scores);
+            all.extend(scores);
+        }
+        row("all", &all);
     }
-    row("all", &all);
     Ok(())
 }

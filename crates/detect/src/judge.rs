@@ -154,6 +154,8 @@ struct Bar {
 /// Observed packets in a second, ten seconds or a minute below which a sampled series says nothing: 25 observed packets know their own
 /// number to within two fifths (95 %), and one or two are chance.
 const SAMPLES: f64 = 25.0;
+/// Observed packets that a second of a sampled attack has at least, between its start and its end.
+const SPAN_SAMPLES: f64 = 6.0;
 /// From this rate on traffic counts as sampled.
 const SAMPLED_FROM: f64 = 1.5;
 
@@ -1127,7 +1129,13 @@ fn span(parts: &[Part]) -> Option<(u64, u64, u32)> {
     let series: Vec<&[Cell]> = parts.iter().map(|part| part.cells.as_slice()).collect();
     let cells = sum_cells(&series);
     let peak = cells.iter().map(|cell| cell.packets).max()?;
-    let least = (peak / 500).max((peak / 20).min(10)).max(1);
+    let mut least = (peak / 500).max((peak / 20).min(10)).max(1);
+    // In a sample nobody's question and answer are both observed, so visitors' packets are among those that accuse: a second needs
+    // more than the one or two observed packets that they give it.
+    let rate = parts.iter().map(|part| part.sampling).fold(1.0, f64::max);
+    if rate >= SAMPLED_FROM {
+        least = least.max(peak / 20).max((SPAN_SAMPLES * rate) as u64);
+    }
     let presence = presence(parts, &cells);
     let most = presence.iter().copied().fold(0.0, f64::max);
     let active: Vec<u32> = cells

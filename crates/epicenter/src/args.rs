@@ -167,6 +167,9 @@ pub(crate) struct SimulateArgs {
     /// What is drawn at random; the same seed gives the same bytes
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
+    /// Also what a router would export of it, as NetFlow v5: SCENARIO-SEED.netflow5.pcap; one of N packets is looked at
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "1", value_parser = clap::value_parser!(u32).range(1..=16_383))]
+    pub(crate) netflow5: Option<u32>,
     /// Directory for SCENARIO-SEED.pcap and SCENARIO-SEED.truth.json
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     pub(crate) output: PathBuf,

@@ -38,29 +38,29 @@ pub(crate) fn simulate(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
     std::fs::create_dir_all(&args.output).with_context(|| args.output.display().to_string())?;
     let capture = args.output.join(format!("{stem}.pcap"));
     let truth = args.output.join(format!("{stem}.truth.json"));
-    // Both appear whole or not at all, the truth last.
-    let part = Part::new(&capture);
-    let mut file = std::io::BufWriter::with_capacity(
-        1 << 20,
-        std::fs::File::create(&part.path).with_context(|| part.shown())?,
-    );
-    file.write_all(&range::packets::pcap_header())
-        .with_context(|| part.shown())?;
-    let mut bytes = Vec::new();
-    while range.second(&mut bytes) {
-        file.write_all(&bytes).with_context(|| part.shown())?;
-        bytes.clear();
+    // They appear whole or not at all, the truth last.
+    let mut router = args.netflow5.map(|sampling| range.router(sampling));
+    let mut files = vec![Writing::begin(&capture)?];
+    if router.is_some() {
+        files.push(Writing::begin(
+            &args.output.join(format!("{stem}.netflow5.pcap")),
+        )?);
     }
-    file.into_inner()
-        .map_err(std::io::IntoInnerError::into_error)
-        .and_then(|file| file.sync_all())
-        .with_context(|| part.shown())?;
+    let (mut packets, mut sent) = (Vec::new(), Vec::new());
+    while range.second_with(&mut packets, router.as_mut().map(|router| (router, &mut sent))) {
+        for (file, bytes) in files.iter_mut().zip([&mut packets, &mut sent]) {
+            file.write(bytes)?;
+            bytes.clear();
+        }
+    }
     let told = range.truth();
     let mut json = serde_json::to_string_pretty(&told)?;
     json.push('\n');
     let truth_part = Part::new(&truth);
     std::fs::write(&truth_part.path, json).with_context(|| truth_part.shown())?;
-    part.keep(&capture)?;
+    for file in files {
+        file.end()?;
+    }
     truth_part.keep(&truth)?;
     tell(&format!(
         "{} packets in {}, the truth about them in {}",
@@ -111,6 +111,41 @@ impl Drop for Part {
     fn drop(&mut self) {
         // It was kept, or it is worth nothing.
         let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// A capture that is being written.
+struct Writing {
+    part: Part,
+    path: PathBuf,
+    file: std::io::BufWriter<std::fs::File>,
+}
+
+impl Writing {
+    fn begin(path: &Path) -> anyhow::Result<Writing> {
+        let part = Part::new(path);
+        let file = std::fs::File::create(&part.path).with_context(|| part.shown())?;
+        let mut writing = Writing {
+            part,
+            path: path.to_owned(),
+            file: std::io::BufWriter::with_capacity(1 << 20, file),
+        };
+        writing.write(&range::packets::pcap_header())?;
+        Ok(writing)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
+        self.file.write_all(bytes).with_context(|| self.part.shown())
+    }
+
+    fn end(self) -> anyhow::Result<()> {
+        let file = self
+            .file
+            .into_inner()
+            .map_err(std::io::IntoInnerError::into_error);
+        file.and_then(|file| file.sync_all())
+            .with_context(|| self.part.shown())?;
+        self.part.keep(&self.path)
     }
 }
 

@@ -7,6 +7,7 @@ use atlas::{Atlas, Country, PlaceId, Prefix};
 use rand_pcg::Pcg64Mcg;
 use rand_pcg::rand_core::SeedableRng;
 
+use crate::exports::Router;
 use crate::packets::{Packet, What, answer};
 use crate::scenario::{self, Attack, Audience, Error, Scenario, Sources};
 use crate::truth::{Counts, Truth};
@@ -165,8 +166,35 @@ impl<'a> Range<'a> {
 
     /// Appends the next second as pcap records, in order of time; false when there is none.
     pub fn second(&mut self, out: &mut Vec<u8>) -> bool {
-        if self.second >= self.scenario.seconds {
+        self.second_with(out, None)
+    }
+
+    /// The same, and what a router exports in that second; its last flows with the last second.
+    pub fn second_with(&mut self, out: &mut Vec<u8>, exports: Option<(&mut Router, &mut Vec<u8>)>) -> bool {
+        let Some(packets) = self.next_second() else {
             return false;
+        };
+        for packet in &packets {
+            packet.write(out);
+        }
+        if let Some((router, sent)) = exports {
+            let now_ns = self.start_ns + u64::from(self.second) * SECOND;
+            router.see(&packets, now_ns, sent);
+            if self.second == self.scenario.seconds {
+                router.finish(now_ns + SECOND, sent);
+            }
+        }
+        true
+    }
+
+    /// A router that sees what is generated, one packet of `sampling`.
+    pub fn router(&self, sampling: u32) -> Router {
+        Router::new(sampling, self.seed, self.start_ns)
+    }
+
+    fn next_second(&mut self) -> Option<Vec<Packet>> {
+        if self.second >= self.scenario.seconds {
+            return None;
         }
         let second = self.second;
         self.second += 1;
@@ -191,10 +219,7 @@ impl<'a> Range<'a> {
             });
         }
         self.packets += packets.len() as u64;
-        for packet in &packets {
-            packet.write(out);
-        }
-        true
+        Some(packets)
     }
 
     /// The truth about what was generated so far.

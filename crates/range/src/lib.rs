@@ -7,11 +7,13 @@
 //! - [`scenario`]: what is to happen, from TOML.
 //! - [`world`]: addresses by country, and how far away they are.
 //! - [`packets`]: bytes of packets and captures.
+//! - [`exports`]: what a router exports of them.
 //! - [`generate`]: a scenario, second after second.
 //! - [`truth`]: what really happened.
 //! - [`score`]: how right a case was, against the truth.
 #![deny(missing_docs)]
 
+pub mod exports;
 pub mod generate;
 pub mod packets;
 pub mod scenario;
