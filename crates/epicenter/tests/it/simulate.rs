@@ -58,6 +58,33 @@ fn a_scenario_is_simulated_investigated_and_scored() {
 }
 
 #[test]
+fn what_a_router_exports_stands_for_the_same_packets() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let made = epicenter(folder, &["simulate", "botnet-udp", "--netflow5", "-o", "."]);
+    assert_eq!(code(&made), 0, "{}", err(&made));
+    let of = |file: &str| case(&epicenter(folder, &["investigate", "--format", "json", file]));
+    let (packets, flows) = (of("botnet-udp-1.pcap"), of("botnet-udp-1.netflow5.pcap"));
+    assert_eq!(flows["inputs"][0]["kind"], "netflow5");
+    for field in ["packets", "octets"] {
+        assert_eq!(packets["inputs"][0][field], flows["inputs"][0][field], "{field}");
+    }
+    assert_eq!(flows["exporters"][0]["lost"], 0);
+    let (a, b) = (&packets["incidents"][0], &flows["incidents"][0]);
+    assert_eq!(a["target"]["prefix"], b["target"]["prefix"]);
+    assert_eq!(a["vectors"][0]["packets"], b["vectors"][0]["packets"]);
+    assert_eq!(a["sources"]["distinct"], b["sources"]["distinct"]);
+    // One packet in ten: an estimate of the same.
+    let made = epicenter(folder, &["simulate", "botnet-udp", "--netflow5", "10", "-o", "."]);
+    assert_eq!(code(&made), 0);
+    let sampled = of("botnet-udp-1.netflow5.pcap");
+    assert_eq!(sampled["exporters"][0]["sampling"], 10);
+    let ratio =
+        sampled["inputs"][0]["packets"].as_f64().unwrap() / packets["inputs"][0]["packets"].as_f64().unwrap();
+    assert!((0.97..1.03).contains(&ratio), "{ratio}");
+}
+
+#[test]
 fn what_is_wrong_with_a_scenario_is_said_and_leaves_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
