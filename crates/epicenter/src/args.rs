@@ -132,6 +132,10 @@ pub(crate) struct ListenArgs {
     /// Only targets in this prefix; may be given several times
     #[arg(long, value_name = "CIDR")]
     pub(crate) network: Vec<atlas::Prefix>,
+    /// Take export packets only from exporters in this prefix; may be given several times. Anybody can send a datagram in any name:
+    /// a filter in front of the port is safer
+    #[arg(long, value_name = "CIDR")]
+    pub(crate) exporter: Vec<atlas::Prefix>,
     /// Keep the raw export packets in this directory, as a ring of pcap files that `investigate` reads
     #[arg(long, value_name = "DIR")]
     pub(crate) record: Option<PathBuf>,

@@ -78,6 +78,7 @@ pub(crate) fn run(args: &ListenArgs) -> anyhow::Result<ExitCode> {
             faults: Faults::default(),
             datagrams: 0,
             unknown: 0,
+            refused: 0,
             step_due_ns: 0,
             rested: Instant::now(),
             events: Vec::new(),
@@ -117,6 +118,8 @@ struct Listener<'a> {
     datagrams: u64,
     /// Datagrams that are no export messages.
     unknown: u64,
+    /// Datagrams of exporters that are not allowed.
+    refused: u64,
     /// When, in the time of the records, the next judgement is due.
     step_due_ns: u64,
     /// Not before this instant, while chunks wait.
@@ -170,7 +173,16 @@ impl Listener<'_> {
             recorder.segment(first.received_ns, self.collector.save());
         }
         let mut datagrams = std::mem::take(&mut chunk.datagrams);
+        let allowed = &self.args.exporter;
         datagrams.retain(|datagram| {
+            if !allowed.is_empty()
+                && !allowed
+                    .iter()
+                    .any(|prefix| prefix.contains(datagram.from.address))
+            {
+                self.refused += 1;
+                return false;
+            }
             let known = self.collector.datagram(
                 datagram.from,
                 datagram.received_ns,
@@ -278,6 +290,7 @@ impl Listener<'_> {
                 "dropped_by_kernel": totals.dropped,
                 "not_recorded": totals.unrecorded,
                 "no_export": self.unknown,
+                "not_allowed": self.refused,
                 "lost_by_exporters": self.collector.lost(),
                 "faults": faults,
             }))])?;
@@ -289,6 +302,12 @@ impl Listener<'_> {
             count(self.engine.packets()),
             count(totals.dropped)
         ));
+        if self.refused > 0 {
+            tell(&format!(
+                "{} datagrams came from addresses that --exporter does not name",
+                count(self.refused)
+            ));
+        }
         for fault in faults {
             tell(&format!(
                 "{} x {}: {}",

@@ -244,6 +244,19 @@ fn exporters_come_over_both_protocols_and_what_is_no_export_is_counted() {
 }
 
 #[test]
+fn only_exporters_that_are_named_are_heard() {
+    let folder = tempfile::tempdir().unwrap();
+    let messages = messages_of(&flows_of(2), "netflow5", 1);
+    for (named, heard) in [("127.0.0.0/8", true), ("192.0.2.0/24", false)] {
+        let live = Live::start(folder.path(), &["--listen", "0", "--exporter", named]);
+        live.exporter().send(&messages[0].1).unwrap();
+        let (_, stop) = live.stop();
+        assert_eq!(stop["records"], if heard { 20 } else { 0 }, "{named}");
+        assert_eq!(stop["not_allowed"], u64::from(!heard), "{named}");
+    }
+}
+
+#[test]
 fn templates_outlive_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let args = ["--listen", "127.0.0.1:0", "--state", "exporters.state"];
