@@ -117,7 +117,9 @@ pub(crate) fn run(root: &Path, rivals: bool) -> Result<(), String> {
             RECORDS,
         );
         let collector = if format == "sflow" { "sfcapd" } else { "nfcapd" };
-        collect(&folder, format, collector, &stored);
+        if !collect(&folder, format, collector, &stored) {
+            continue;
+        }
         time(
             &format!("nfdump -s srcip {format}"),
             "nfdump",
@@ -129,8 +131,8 @@ pub(crate) fn run(root: &Path, rivals: bool) -> Result<(), String> {
 }
 
 /// Lets a collector of the nfdump suite take a file's messages over loopback (the Debian package reads no captures), at a rate at which
-/// it loses none, and prints what it took.
-fn collect(folder: &Path, format: &str, collector: &str, stored: &str) {
+/// it loses none, and prints what it took; false where it could not.
+fn collect(folder: &Path, format: &str, collector: &str, stored: &str) -> bool {
     const PORT: &str = "29995";
     const MESSAGES_PER_S: &str = "80000";
     let started = Command::new("/usr/bin/time")
@@ -153,7 +155,7 @@ fn collect(folder: &Path, format: &str, collector: &str, stored: &str) {
         .spawn();
     let Ok(child) = started else {
         println!("{collector}: /usr/bin/time is not there (Debian package time)");
-        return;
+        return false;
     };
     std::thread::sleep(std::time::Duration::from_secs(1));
     let file = format!("{format}.pcap");
@@ -167,12 +169,9 @@ fn collect(folder: &Path, format: &str, collector: &str, stored: &str) {
         Ok(output) => String::from_utf8_lossy(&output.stderr).into_owned(),
         Err(_) => String::new(),
     };
-    report(
-        &format!("{collector} {format}"),
-        sent.is_ok_and(|status| status.success()),
-        &text,
-        RECORDS,
-    );
+    let succeeded = sent.is_ok_and(|status| status.success());
+    report(&format!("{collector} {format}"), succeeded, &text, RECORDS);
+    succeeded
 }
 
 /// Runs a program to its end and prints what it took.
