@@ -150,8 +150,11 @@ fn false_incidents(service: Service, seed: u64, years: usize, settings: Settings
     let mut found = [0; 2];
     for step in 0..years * YEAR {
         let (count, exposure) = series.step(step, 1.0);
-        if let Some(Event::Open { side, .. }) = surge.step(step as f64 * STEP_S, count, exposure).event {
-            found[side as usize] += 1;
+        let events = surge.step(step as f64 * STEP_S, count, exposure).events;
+        for event in events.into_iter().flatten() {
+            if let Event::Open { side, .. } = event {
+                found[side as usize] += 1;
+            }
         }
     }
     found
@@ -223,15 +226,15 @@ fn outage(service: Service, seed: u64, factor: f64, sides: Sides) -> (Option<(f6
     for step in 0..end + 180 {
         let during = (onset..end).contains(&step);
         let (count, exposure) = series.step(step, if during { factor } else { 1.0 });
-        let event = surge.step(step as f64 * STEP_S, count, exposure).event;
-        match event {
-            Some(Event::Open { onset: said, .. }) if during && found.is_none() => {
-                found = Some(((step - onset + 1) as f64, said / STEP_S - onset as f64));
+        let events = surge.step(step as f64 * STEP_S, count, exposure).events;
+        for event in events.into_iter().flatten() {
+            match event {
+                Event::Open { onset: said, .. } if during && found.is_none() => {
+                    found = Some(((step - onset + 1) as f64, said / STEP_S - onset as f64));
+                }
+                Event::Close { .. } if step >= end && closed.is_none() => closed = Some((step - end) as f64),
+                _ => {}
             }
-            Some(Event::Close { .. }) if step >= end && closed.is_none() => {
-                closed = Some((step - end) as f64)
-            }
-            _ => {}
         }
     }
     (found, closed)
@@ -296,7 +299,7 @@ fn waves(base: f64, seed: u64, rise: f64) -> ([Option<f64>; 3], bool) {
             .fold(1.0, f64::max);
         let (count, exposure) = series.step(step, factor);
         let time = step as f64 * STEP_S;
-        match surge.step(time, count, exposure).event {
+        match surge.step(time, count, exposure).events[0] {
             Some(Event::Open { side: Side::Up, .. }) if minute >= 0 => {
                 open = true;
                 linked &= ended.is_none_or(|at: f64| time - at < detect::surge::LINK_S);

@@ -24,7 +24,7 @@ fn one(program: &str, text: &str, seed: u64, form: Form, atlas: &atlas::Atlas) -
         std::process::id()
     ));
     let mut range = Range::new(scenario, seed, atlas)?;
-    let mut bytes = range::packets::pcap_header();
+    let mut bytes = range::packets::pcap_header().to_vec();
     match form {
         Form::Packets => while range.second(&mut bytes) {},
         Form::Netflow5(sampling) => {

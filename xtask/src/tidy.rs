@@ -13,7 +13,7 @@ const ARROWS: [(&str, &[&str]); 7] = [
     ("detect", &["wire", "atlas"]),
     ("trace", &["wire", "atlas", "detect"]),
     ("incident", &["wire", "atlas", "detect", "trace"]),
-    ("range", &["atlas"]),
+    ("range", &["wire", "atlas"]),
     (
         "epicenter",
         &["wire", "atlas", "detect", "trace", "incident", "range"],

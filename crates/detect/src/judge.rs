@@ -1138,17 +1138,26 @@ fn span(parts: &[Part]) -> Option<(u64, u64, u32)> {
     }
     let presence = presence(parts, &cells);
     let most = presence.iter().copied().fold(0.0, f64::max);
-    let active: Vec<u32> = cells
-        .iter()
-        .zip(&presence)
-        .filter(|(cell, present)| {
-            let packets = cell.packets as f64;
-            // A strong second may stand far above the senders' mean, in a pulse; a weak one must be mostly theirs.
-            let is_theirs = **present >= 0.3 * packets || cell.packets * 20 >= peak;
-            packets.min(2.0 * **present) >= least as f64 && **present * 500.0 >= most && is_theirs
-        })
-        .map(|(cell, _)| cell.second)
-        .collect();
+    let stands_out = |cell: &Cell, present: f64| {
+        let packets = cell.packets as f64;
+        // The loudest seconds count whenever any sender was there: one that was there for hours and bursts once has a small mean.
+        let is_loud = cell.packets * 2 >= peak && present > 0.0;
+        // A strong second may stand far above the senders' mean, in a pulse; a weak one must be mostly theirs.
+        let is_theirs = present >= 0.3 * packets || cell.packets * 20 >= peak;
+        let are_there = 2.0 * present >= least as f64 && present * 500.0 >= most;
+        cell.packets >= least && (is_loud || is_theirs && are_there)
+    };
+    let seconds_in = |chosen: &dyn Fn(&Cell, f64) -> bool| -> Vec<u32> {
+        let with = cells.iter().zip(&presence);
+        with.filter(|(cell, present)| chosen(cell, **present))
+            .map(|(cell, _)| cell.second)
+            .collect()
+    };
+    let mut active = seconds_in(&stands_out);
+    if active.is_empty() {
+        // Whatever its seconds look like, what reached its bar is an attack.
+        active = seconds_in(&|cell, _| cell.packets >= least.min(peak));
+    }
     let (first, last) = (*active.first()?, *active.last()?);
     let longest_pause_s = active
         .windows(2)

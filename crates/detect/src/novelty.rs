@@ -186,13 +186,13 @@ impl Novelty {
 
     /// The same, where only one side is asked for: what leaves a range on the other side is no news.
     pub fn step_toward(&mut self, minute_of_day: f64, value: f64, up: bool, down: bool) -> Novel {
-        // Before anything overflows: no metric is larger, and differences of two such values are still finite.
         let mut novel = Novel {
             score: 0.0,
             side: Side::Up,
             expected: (self.steps > 0).then_some(self.mean.mean),
             range: (self.steps > 0).then_some((self.ranges[0].low, self.ranges[0].high)),
         };
+        // No metric is larger, and differences of two such values are still finite.
         if !value.is_finite() || value.abs() > 1e300 {
             return novel;
         }

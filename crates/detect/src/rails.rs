@@ -5,6 +5,8 @@
 //! applications). Probes from several places count together only where enough places see the same: one place alone has a problem of
 //! its path.
 
+use crate::surge::{NOTHING, log_sum};
+
 /// Share of failures that probes of a healthy service have at most, where history shows less.
 const LEAST_FAILURES: f64 = 0.02;
 /// What a place's own history of failures is multiplied by to be ordinary.
@@ -15,8 +17,6 @@ const FAILING: [f64; 3] = [0.2, 0.5, 0.9];
 pub const PLACES_MAX: usize = 256;
 /// Probes after which half of a place's history is forgotten.
 const HISTORY: f64 = 10_000.0;
-/// Evidence before anything came, as a logarithm.
-const NOTHING: f64 = -50.0;
 const HOLD_S: f64 = 600.0;
 
 /// Probes of one service, from several places.
@@ -134,11 +134,6 @@ impl Place {
     }
 }
 
-fn log_sum(a: f64, b: f64) -> f64 {
-    let (large, small) = if a > b { (a, b) } else { (b, a) };
-    large + (small - large).exp().ln_1p()
-}
-
 /// Where an incident of a service stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
@@ -190,13 +185,7 @@ impl Rails {
             .iter()
             .zip(rails)
             .filter_map(|(weight, log)| log.map(|log| weight.ln() + log))
-            .fold(f64::NEG_INFINITY, |sum, log| {
-                if sum == f64::NEG_INFINITY {
-                    log
-                } else {
-                    log_sum(sum, log)
-                }
-            })
+            .fold(f64::NEG_INFINITY, log_sum)
     }
 
     /// One step: the logarithms of the rails' evidence, and whether all that can tell say that it is over.

@@ -29,7 +29,7 @@ pub const FALLS: [(f64, f64); 4] = [(0.8, 0.25), (0.5, 0.25), (0.2, 0.25), (0.05
 /// a silence a step later.
 const SILENCE_SHARE: f64 = 0.1;
 /// Evidence before the first step, as a logarithm: nothing.
-const NOTHING: f64 = -50.0;
+pub(crate) const NOTHING: f64 = -50.0;
 /// Beyond this, evidence is kept as a logarithm.
 const LARGE: f64 = 1e150;
 const LARGE_LOG: f64 = 300.0;
@@ -189,8 +189,8 @@ pub struct Step {
     pub score: f64,
     /// Where the series stands.
     pub state: State,
-    /// What happened.
-    pub event: Option<Event>,
+    /// What happened, at most once for each side.
+    pub events: [Option<Event>; 2],
 }
 
 /// A discounted sum of counts and of the exposure in which they were counted.
@@ -456,7 +456,7 @@ fn hour_of_week(time: f64) -> f64 {
 }
 
 /// log(e^a + e^b).
-fn log_sum(a: f64, b: f64) -> f64 {
+pub(crate) fn log_sum(a: f64, b: f64) -> f64 {
     let (large, small) = if a > b { (a, b) } else { (b, a) };
     if small == f64::NEG_INFINITY {
         return large;
@@ -582,15 +582,15 @@ impl Surge {
     /// trouble: nothing is learnt and the evidence stays. Times must not go back.
     pub fn step(&mut self, time: f64, count: f64, exposure: f64) -> Step {
         if count.is_nan() || exposure.is_nan() || exposure <= 0.0 || !time.is_finite() {
-            return self.shown(None, None, None, time);
+            return self.shown(None, None, [None; 2], time);
         }
         let (count, exposure) = (count.clamp(0.0, 1e15), exposure.min(1.0));
-        let gap = self.bridge(time);
+        let mut events = self.bridge(time);
         if let Some(warm) = &mut self.warm {
             warm.push(count / exposure);
             let enough = ((7_200.0 / self.settings.step_s) as usize).max(6);
             if warm.len() < enough {
-                return self.shown(None, None, gap, time);
+                return self.shown(None, None, events, time);
             }
             // The interquartile mean: one spike cannot poison it.
             warm.sort_by(f64::total_cmp);
@@ -602,7 +602,7 @@ impl Surge {
                 exposure: n as f64,
             };
             self.warm = None;
-            let mut shown = self.shown(Some(mean), None, gap, time);
+            let mut shown = self.shown(Some(mean), None, events, time);
             shown.state = State::Learning;
             return shown;
         }
@@ -617,9 +617,8 @@ impl Surge {
         self.smooth_expected += (expected - self.smooth_expected) / 3.0;
         let above = (self.smooth_count + 1.0) / (self.smooth_expected + 1.0);
         let ordinary = self.ordinary(expected, young, dispersion);
-        let mut event = gap;
         let mut first_guard = GUARD;
-        for rail in &mut self.rails {
+        for (rail, event) in self.rails.iter_mut().zip(&mut events) {
             // A floor under what is expected would look like a silence in a series that is nearly always zero.
             let expected = match rail.side {
                 Side::Up => expected,
@@ -638,29 +637,34 @@ impl Surge {
             rail.guard = GUARD + (rail.guard - GUARD) * keep;
             rail.add(time, count, bound, expected, r);
             let ratio = if rail.side == Side::Up { above } else { 1.0 / above };
-            let judged = rail.judge(time, count, bound, r, ratio);
-            event = event.or(judged);
+            // After a gap nothing opens in the same step: one step alone is never enough.
+            *event = event.or(rail.judge(time, count, bound, r, ratio));
         }
-        if let Some(Event::Regime { .. }) = event {
+        if events
+            .iter()
+            .any(|event| matches!(event, Some(Event::Regime { .. })))
+        {
             self.relearn();
         }
         self.learn(hours, count, exposure, expected, first_guard, dispersion);
-        self.shown(Some(expected), Some(ordinary), event, time)
+        self.shown(Some(expected), Some(ordinary), events, time)
     }
 
     /// Data that stopped for long: an incident that was open ends where the data did, and evidence that was building is no evidence
     /// any more. After [`STRANGER_S`](self) the series is learnt anew.
-    fn bridge(&mut self, time: f64) -> Option<Event> {
-        let last = self.last.replace(time)?;
+    fn bridge(&mut self, time: f64) -> [Option<Event>; 2] {
+        let mut events = [None; 2];
+        let Some(last) = self.last.replace(time) else {
+            return events;
+        };
         let gap = time - last;
         if gap <= GAP_S.max(10.0 * self.settings.step_s) {
-            return None;
+            return events;
         }
-        let mut event = None;
-        for rail in &mut self.rails {
+        for (rail, event) in self.rails.iter_mut().zip(&mut events) {
             if rail.open_since.is_some() {
                 rail.close(last);
-                event = event.or(Some(Event::Gap { side: rail.side }));
+                *event = Some(Event::Gap { side: rail.side });
             } else if rail.log_evidence > 0.5 * rail.threshold {
                 rail.reset();
             }
@@ -668,7 +672,7 @@ impl Surge {
         if gap > STRANGER_S.max(100.0 * self.settings.step_s) {
             self.relearn();
         }
-        event
+        events
     }
 
     fn relearn(&mut self) {
@@ -752,7 +756,7 @@ impl Surge {
         &self,
         expected: Option<f64>,
         ordinary: Option<(f64, f64)>,
-        event: Option<Event>,
+        events: [Option<Event>; 2],
         time: f64,
     ) -> Step {
         let log_of = |side| {
@@ -775,7 +779,7 @@ impl Surge {
             log_down: log_of(Side::Down),
             score: self.rails.iter().map(Rail::score).fold(0.0, f64::max),
             state,
-            event,
+            events,
         }
     }
 

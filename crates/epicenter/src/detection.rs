@@ -177,42 +177,34 @@ fn counts(mut series: Series, step_s: f64, how: &How) -> Result<Detection, Strin
                 step.state.name()
             },
         });
-        let open = |waves: &mut Vec<Wave>, side: Side| -> Option<usize> {
-            waves
-                .iter()
-                .rposition(|wave| wave.side == side && wave.how.is_empty())
-        };
-        match step.event {
-            Some(Event::Open { side, onset }) => waves.push(Wave {
-                side,
-                onset,
-                detected: time,
-                end: None,
-                how: "",
-                peak: at,
-                excess: 0.0,
-                log_evidence: None,
-            }),
-            Some(Event::Close { side, end }) => {
-                if let Some(wave) = open(&mut waves, side) {
-                    (waves[wave].end, waves[wave].how) = (Some(end), "recovered");
+        for event in step.events.into_iter().flatten() {
+            let (side, end, how) = match event {
+                Event::Open { side, onset } => {
+                    waves.push(Wave {
+                        side,
+                        onset,
+                        detected: time,
+                        end: None,
+                        how: "",
+                        peak: at,
+                        excess: 0.0,
+                        log_evidence: None,
+                    });
+                    continue;
                 }
-            }
-            Some(Event::Regime { side }) => {
-                if let Some(wave) = open(&mut waves, side) {
-                    (waves[wave].end, waves[wave].how) = (Some(time), "became the new normal");
+                Event::Close { side, end } => (side, end, "recovered"),
+                Event::Regime { side } => (side, time, "became the new normal"),
+                Event::Gap { side } => {
+                    let last = at.checked_sub(1).map_or(time, |last| series.rows[last].time);
+                    (side, last, "the data stopped")
                 }
+            };
+            let open = waves
+                .iter_mut()
+                .rfind(|wave| wave.side == side && wave.how.is_empty());
+            if let Some(wave) = open {
+                (wave.end, wave.how) = (Some(end), how);
             }
-            Some(Event::Gap { side }) => {
-                if let Some(wave) = open(&mut waves, side) {
-                    let last = rows
-                        .len()
-                        .checked_sub(2)
-                        .map_or(time, |last| series.rows[last].time);
-                    (waves[wave].end, waves[wave].how) = (Some(last), "the data stopped");
-                }
-            }
-            None => {}
         }
         for wave in waves.iter_mut().filter(|wave| wave.how.is_empty()) {
             let log = if wave.side == Side::Up {

@@ -157,7 +157,10 @@ impl Listener<'_> {
             }
             if saved.elapsed() >= SAVE {
                 saved = Instant::now();
-                self.save()?;
+                // A full disk is no reason to stop listening.
+                if let Err(error) = self.save() {
+                    tell(&format!("{error:#}"));
+                }
             }
         }
         Ok(())
@@ -271,7 +274,7 @@ impl Listener<'_> {
             self.engine.finish(now_ns, self.atlas, &mut self.events);
         }
         self.show()?;
-        self.save()?;
+        let saved = self.save();
         self.recorder = None;
         let totals = Status::of(&self);
         let faults = input::faults(&self.faults);
@@ -292,6 +295,8 @@ impl Listener<'_> {
                 "no_export": self.unknown,
                 "not_allowed": self.refused,
                 "lost_by_exporters": self.collector.lost(),
+                "not_followed": self.engine.unfollowed(),
+                "caveats": self.engine.caveats(),
                 "faults": faults,
             }))])?;
         }
@@ -316,7 +321,16 @@ impl Listener<'_> {
                 fault_words(fault.reason)
             ));
         }
-        Ok(())
+        for caveat in self.engine.caveats() {
+            tell(&caveat);
+        }
+        if self.engine.unfollowed() > 0 {
+            tell(&format!(
+                "{} attacks at once were too many to follow",
+                count(self.engine.unfollowed())
+            ));
+        }
+        saved
     }
 }
 

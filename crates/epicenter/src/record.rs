@@ -13,6 +13,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 
 use anyhow::Context;
+use wire::write::{RECORD_HEADER, checksum, pcap_header, record_header};
 
 use crate::socket::{CHUNK_MAX, Chunk, Datagram, Shared};
 use crate::tell;
@@ -24,9 +25,9 @@ const SEGMENT_MIN: u64 = 64 << 10;
 /// Chunks that wait for the disk: 64 MiB.
 const QUEUE: usize = 256;
 const PREFIX: &str = "epicenter-";
-/// Length of a pcap file header and of a record header.
-const FILE_HEADER: u64 = 24;
-const RECORD_HEADER: u64 = 16;
+/// LINKTYPE_RAW: packets begin with their IP header.
+const RAW_IP: u32 = 101;
+const SNAPLEN: u32 = 262_144;
 
 /// What the writing thread is given.
 enum Work {
@@ -85,7 +86,7 @@ impl Recorder {
 
     /// Begins a segment.
     pub(crate) fn segment(&mut self, at_ns: u64, state: Vec<u8>) {
-        (self.begun, self.written) = (true, FILE_HEADER);
+        (self.begun, self.written) = (true, 0);
         // Between segments the disk is waited for: without its beginning a segment cannot be read.
         let _ = self.work.send(Work::Segment(at_ns, state));
     }
@@ -95,7 +96,7 @@ impl Recorder {
         self.written += chunk
             .datagrams
             .iter()
-            .map(|datagram| RECORD_HEADER + 28 + chunk.payload(datagram).len() as u64)
+            .map(|datagram| RECORD_HEADER as u64 + 28 + chunk.payload(datagram).len() as u64)
             .sum::<u64>();
         if let Err(error) = self.work.try_send(Work::Chunk(chunk)) {
             let (mpsc::TrySendError::Full(work) | mpsc::TrySendError::Disconnected(work)) = error;
@@ -188,7 +189,7 @@ impl<'a> Ring<'a> {
         let stem = format!("{PREFIX}{}-{:06}", time.strftime("%Y%m%dT%H%M%SZ"), self.number);
         std::fs::write(self.directory.join(format!("{stem}.state")), state)?;
         let mut segment = File::create(self.directory.join(format!("{stem}.pcap")))?;
-        segment.write_all(&file_header())?;
+        segment.write_all(&pcap_header(SNAPLEN, RAW_IP))?;
         self.segment = Some(segment);
         Ok(())
     }
@@ -229,28 +230,12 @@ impl<'a> Ring<'a> {
     }
 }
 
-/// The file header of a pcap with nanoseconds, of raw IP packets (LINKTYPE_RAW, 101).
-fn file_header() -> Vec<u8> {
-    let mut header = Vec::with_capacity(FILE_HEADER as usize);
-    header.extend(0xa1b2_3c4d_u32.to_le_bytes());
-    header.extend(2u16.to_le_bytes());
-    header.extend(4u16.to_le_bytes());
-    header.extend([0; 8]);
-    header.extend(262_144u32.to_le_bytes());
-    header.extend(101u32.to_le_bytes());
-    header
-}
-
 /// Record header, IP header and UDP header before a payload. Our own address was not kept: it is the unspecified one.
 fn headers(datagram: &Datagram, payload: &[u8], out: &mut Vec<u8>) {
     let udp = 8 + payload.len() as u16;
     let from = datagram.from.address;
     let length = payload.len() as u32 + if from.to_ipv4_mapped().is_some() { 28 } else { 48 };
-    let seconds = u32::try_from(datagram.received_ns / 1_000_000_000).unwrap_or(u32::MAX);
-    out.extend(seconds.to_le_bytes());
-    out.extend(((datagram.received_ns % 1_000_000_000) as u32).to_le_bytes());
-    out.extend(length.to_le_bytes());
-    out.extend(length.to_le_bytes());
+    out.extend(record_header(datagram.received_ns, length, length));
     if let Some(from) = from.to_ipv4_mapped() {
         let mut ip = [0x45, 0, 0, 0, 0, 0, 0, 0, 64, 17, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
         // An IPv4 datagram carries 65,507 bytes at most, so this does not overflow.
@@ -271,28 +256,4 @@ fn headers(datagram: &Datagram, payload: &[u8], out: &mut Vec<u8>) {
     out.extend(udp.to_be_bytes());
     // The checksum was the kernel's business; zero says that there is none.
     out.extend([0, 0]);
-}
-
-/// The Internet checksum (RFC 1071).
-fn checksum(bytes: &[u8]) -> u16 {
-    let sum: u32 = bytes
-        .chunks(2)
-        .map(|pair| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0)))
-        .sum();
-    let folded = (sum & 0xffff) + (sum >> 16);
-    !((folded & 0xffff) + (folded >> 16)) as u16
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_checksum_is_that_of_the_example() {
-        // The example header of the Wikipedia article on the IPv4 header checksum, sum left out: b861.
-        let header = [
-            0x45, 0, 0, 0x73, 0, 0, 0x40, 0, 0x40, 0x11, 0, 0, 0xc0, 0xa8, 0, 1, 0xc0, 0xa8, 0, 0xc7,
-        ];
-        assert_eq!(checksum(&header), 0xb861);
-    }
 }

@@ -5,8 +5,10 @@ use std::path::Path;
 
 /// Bad rows that are named; the others are counted.
 const NAMED: usize = 3;
-/// Rows of one file that are read: 40 years of minutes.
-const ROWS_MAX: usize = 21_000_000;
+/// Values of one file that are read, over all its columns: 40 years of minutes.
+const VALUES_MAX: usize = 21_000_000;
+/// Bytes of a line: a file without line ends is none of ours, and must not fill the memory.
+const LINE_MAX: usize = 1 << 20;
 /// Columns of a wide file.
 const COLUMNS_MAX: usize = 10_000;
 
@@ -68,7 +70,7 @@ fn parse(source: impl Read, name: &str, step_s: Option<f64>) -> Result<Vec<Serie
         .flexible(true)
         .trim(csv::Trim::All)
         .comment(Some(b'#'))
-        .from_reader(source);
+        .from_reader(Lines { source, length: 0 });
     let mut series: Vec<Series> = Vec::new();
     let mut names: Option<Vec<String>> = None;
     let mut columns = 0;
@@ -104,9 +106,9 @@ fn parse(source: impl Read, name: &str, step_s: Option<f64>) -> Result<Vec<Serie
                     columns = fields.len();
                     series = started(name, values.len(), names.take());
                 }
-                if good as usize >= ROWS_MAX {
+                if (good as usize + 1) * series.len() > VALUES_MAX {
                     bad.push(format!(
-                        "line {line}: more than {ROWS_MAX} rows; the rest is not used"
+                        "line {line}: more than {VALUES_MAX} values; the rest is not used"
                     ));
                     break;
                 }
@@ -173,6 +175,29 @@ fn parse(source: impl Read, name: &str, step_s: Option<f64>) -> Result<Vec<Serie
         }
     }
     Ok(series)
+}
+
+/// A source whose lines have an end.
+struct Lines<R> {
+    source: R,
+    /// Bytes since the last end of a line.
+    length: usize,
+}
+
+impl<R: Read> Read for Lines<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.source.read(buffer)?;
+        self.length = match buffer[..read].iter().rposition(|&byte| byte == b'\n') {
+            Some(end) => read - end - 1,
+            None => self.length + read,
+        };
+        if self.length > LINE_MAX {
+            return Err(std::io::Error::other(format!(
+                "a line of more than {LINE_MAX} bytes"
+            )));
+        }
+        Ok(read)
+    }
 }
 
 /// Empty series with their names: those of a header, else that of the file.
@@ -373,6 +398,20 @@ mod tests {
         assert!(
             faults.contains("line 2: \"x\" is no number") && faults.contains("4 of 6 rows were left out"),
             "{faults}"
+        );
+    }
+
+    #[test]
+    fn a_line_without_end_is_refused_before_it_fills_the_memory() {
+        let endless = parse(std::io::repeat(b'1'), "f.csv", None).unwrap_err();
+        assert!(endless.contains("a line of more than 1048576 bytes"), "{endless}");
+        let begun = "60,1\n120,2\n".as_bytes().chain(std::io::repeat(0));
+        let some = parse(begun, "f.csv", None).unwrap();
+        assert_eq!(values(&some[0]), [(60.0, 1.0), (120.0, 2.0)]);
+        assert!(
+            some[0].faults[0].contains("what comes after it is not used"),
+            "{:?}",
+            some[0].faults
         );
     }
 

@@ -253,7 +253,10 @@ mod receive {
         let mut chunk = shared.take();
         let mut drops = vec![0u32; sockets.len()];
         let timeout = PollTimeout::try_from(LOOK_UP).unwrap_or(PollTimeout::NONE);
-        while !shared.stop.load(Ordering::Relaxed) {
+        let mut is_last = false;
+        while !is_last {
+            // After the word to stop, what lies in the kernel is taken once more.
+            is_last = shared.stop.load(Ordering::Relaxed);
             let mut ready: Vec<PollFd<'_>> = sockets
                 .iter()
                 .map(|(socket, _)| PollFd::new(socket.as_fd(), PollFlags::POLLIN))

@@ -92,8 +92,8 @@ impl Router {
         }
         let records = &mut self.records;
         self.flows.retain(|key, flow| {
-            let is_over =
-                now_ns - flow.last_ns >= INACTIVE_S * SECOND || now_ns - flow.first_ns >= ACTIVE_S * SECOND;
+            let is_over = now_ns.saturating_sub(flow.last_ns) >= INACTIVE_S * SECOND
+                || now_ns.saturating_sub(flow.first_ns) >= ACTIVE_S * SECOND;
             if is_over {
                 records.push((*key, *flow));
             }
@@ -114,10 +114,11 @@ impl Router {
         let up = |ns: u64| (ns.saturating_sub(self.booted_ns) / 1_000_000) as u32;
         for records in records.chunks(RECORDS) {
             let length = (28 + 24 + 48 * records.len()) as u16;
-            out.extend(((now_ns / SECOND) as u32).to_le_bytes());
-            out.extend(((now_ns % SECOND) as u32).to_le_bytes());
-            out.extend(u32::from(length).to_le_bytes());
-            out.extend(u32::from(length).to_le_bytes());
+            out.extend(wire::write::record_header(
+                now_ns,
+                u32::from(length),
+                u32::from(length),
+            ));
             out.extend([0x45, 0]);
             out.extend(length.to_be_bytes());
             out.extend([

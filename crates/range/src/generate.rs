@@ -203,8 +203,6 @@ impl<'a> Range<'a> {
         for at in 0..self.audiences.len() {
             self.sessions(at, second, begin, &mut packets);
         }
-        // Connections that began late in this second go on in it.
-        packets.extend(self.pending.remove(&(begin / SECOND)).unwrap_or_default());
         self.audience_packets += packets.len() as u64;
         for at in 0..self.attacks.len() {
             self.attack(at, second, begin, &mut packets);
@@ -441,7 +439,8 @@ impl<'a> Range<'a> {
             if about.vector == "syn_flood" && answered < BACKLOG {
                 answered += 1;
                 packets.push(Packet {
-                    time_ns: time_ns + 40_000,
+                    // In the same second: seconds are written one after the other.
+                    time_ns: (time_ns + 40_000).min(begin + SECOND - 1),
                     src: dst,
                     dst: src,
                     ttl: 64,

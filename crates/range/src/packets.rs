@@ -1,5 +1,7 @@
 //! Bytes of IPv4 packets, and the pcap that holds them.
 
+use wire::write;
+
 /// Captured bytes of a packet.
 pub const SNAPLEN: usize = 128;
 
@@ -50,10 +52,11 @@ impl Packet {
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         let length = self.length();
         let captured = usize::from(length).min(SNAPLEN);
-        out.extend(((self.time_ns / 1_000_000_000) as u32).to_le_bytes());
-        out.extend(((self.time_ns % 1_000_000_000) as u32).to_le_bytes());
-        out.extend((captured as u32).to_le_bytes());
-        out.extend(u32::from(length).to_le_bytes());
+        out.extend(write::record_header(
+            self.time_ns,
+            captured as u32,
+            u32::from(length),
+        ));
         let start = out.len();
         let protocol = match self.what {
             What::Tcp { .. } => 6,
@@ -66,7 +69,7 @@ impl Packet {
         out.extend([0x40, 0, self.ttl, protocol, 0, 0]);
         out.extend(self.src.to_be_bytes());
         out.extend(self.dst.to_be_bytes());
-        let sum = checksum(&out[start..]);
+        let sum = write::checksum(&out[start..]);
         out[start + 10..start + 12].copy_from_slice(&sum.to_be_bytes());
         match self.what {
             What::Tcp {
@@ -107,23 +110,9 @@ impl Packet {
     }
 }
 
-fn checksum(bytes: &[u8]) -> u16 {
-    let sum: u32 = bytes
-        .chunks(2)
-        .map(|pair| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0)))
-        .sum();
-    let folded = (sum & 0xffff) + (sum >> 16);
-    !((folded & 0xffff) + (folded >> 16)) as u16
-}
-
 /// The header of a pcap of these packets.
-pub fn pcap_header() -> Vec<u8> {
-    let mut header = Vec::with_capacity(24);
-    header.extend(0xa1b2_3c4d_u32.to_le_bytes());
-    header.extend([2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-    header.extend((SNAPLEN as u32).to_le_bytes());
-    header.extend(101u32.to_le_bytes());
-    header
+pub fn pcap_header() -> [u8; 24] {
+    write::pcap_header(SNAPLEN as u32, 101)
 }
 
 /// Size and first bytes of what a reflector sends, by the port of its service.

@@ -196,6 +196,9 @@ impl Scenario {
                 format!("{:?} is no time like 2025-03-10T09:45:00Z after 1970", self.start),
             );
         }
+        if self.start_ns() / 1_000_000_000 + u64::from(SECONDS_MAX) > u64::from(u32::MAX) {
+            return wrong("start", "captures have no times after 2105".to_owned());
+        }
         if !(1..=SECONDS_MAX).contains(&self.seconds) {
             return wrong(
                 "seconds",

@@ -14,6 +14,7 @@
 //! - [`messages`]: files of bare export messages.
 //! - `netflow`, `sflow`: the formats of fixed form; `template`, `field`, `columns`: those with templates.
 //! - [`sampling`]: at which rate an exporter samples. [`sequence`]: what was lost on the way.
+//! - [`write`](mod@write): headers of a pcap, for whoever makes one.
 #![deny(missing_docs)]
 
 pub mod capture;
@@ -31,6 +32,7 @@ pub mod sampling;
 pub mod sequence;
 mod sflow;
 mod template;
+pub mod write;
 
 pub use capture::Capture;
 pub use collector::{Collector, Exporter, Origin};

@@ -52,7 +52,7 @@ fn counts_agree_with_the_reference_to_nine_digits() {
         for (row, &[time, count, exposure]) in rows.iter().enumerate() {
             let step = surge.step(time, count, exposure);
             let Some(line) = expected.next_if(|line| line.split(',').next() == Some(&row.to_string())) else {
-                assert_eq!(step.event, None, "{name} row {row}");
+                assert_eq!(step.events, [None; 2], "{name} row {row}");
                 continue;
             };
             let fields: Vec<&str> = line.split(',').collect();
@@ -72,7 +72,7 @@ fn counts_agree_with_the_reference_to_nine_digits() {
                 "{name} row {row}: evidence {} instead of {theirs}",
                 step.log_up
             );
-            let event = match step.event {
+            let event = match step.events[0] {
                 None => "",
                 Some(Event::Open { .. }) => "open",
                 Some(Event::Close { .. }) => "close",
@@ -168,7 +168,7 @@ fn a_silence_is_found_dated_and_ends() {
             steady(row)
         };
         let step = surge.step(time, count, 1.0);
-        events.extend(step.event.map(|event| (row, event)));
+        events.extend(step.events.into_iter().flatten().map(|event| (row, event)));
     }
     let [
         (
@@ -212,12 +212,12 @@ fn missing_data_is_no_silence_and_a_gap_raises_nothing() {
                     for n in 0..rows {
                         let count = if n % 2 == 0 { f64::NAN } else { 0.0 };
                         let step = surge.step(time + 60.0 * f64::from(n), count, 0.0);
-                        assert_eq!(step.event, None);
+                        assert_eq!(step.events, [None; 2]);
                     }
                     time += gap.max(500.0 * 60.0);
                 }
                 let step = surge.step(time, steady(row), 1.0);
-                assert_eq!(step.event, None, "gap {gap} row {row}");
+                assert_eq!(step.events, [None; 2], "gap {gap} row {row}");
             }
         }
     }
@@ -231,11 +231,11 @@ fn an_incident_that_the_data_leaves_ends_where_the_data_did() {
     }
     let mut opened = false;
     for row in 5_000..5_010 {
-        opened |= surge.step(row as f64 * 60.0, 500.0, 1.0).event.is_some();
+        opened |= surge.step(row as f64 * 60.0, 500.0, 1.0).events[0].is_some();
     }
     assert!(opened);
     let step = surge.step(5_010.0 * 60.0 + 40.0 * 365.0 * 86_400.0, 10.0, 1.0);
-    assert_eq!(step.event, Some(Event::Gap { side: Side::Up }));
+    assert_eq!(step.events[0], Some(Event::Gap { side: Side::Up }));
     assert_eq!(step.state, State::Learning);
 }
 
