@@ -287,3 +287,39 @@ fn any_number_is_taken() {
         assert!((0.0..=1.0).contains(&score), "{score}");
     }
 }
+
+#[test]
+fn both_sides_are_told_in_the_same_step() {
+    // A surge that is open when the data stops, and a silence that opened inside it, both end with the data.
+    let mut surge = Surge::new(Settings {
+        sides: Sides::Both,
+        ..Settings::new(60.0)
+    });
+    for row in 0..5_000 {
+        surge.step(f64::from(row) * 60.0, steady(row as usize), 1.0);
+    }
+    let mut open = Vec::new();
+    for row in 5_000..5_020 {
+        let count = if row < 5_008 { 500.0 } else { 0.0 };
+        let step = surge.step(f64::from(row) * 60.0, count, 1.0);
+        open.extend(step.events.into_iter().flatten());
+    }
+    assert!(
+        matches!(
+            open[..],
+            [
+                Event::Open { side: Side::Up, .. },
+                Event::Open { side: Side::Down, .. }
+            ]
+        ),
+        "{open:?}"
+    );
+    let step = surge.step(5_020.0 * 60.0 + 3.0 * 86_400.0, 10.0, 1.0);
+    assert_eq!(
+        step.events,
+        [
+            Some(Event::Gap { side: Side::Up }),
+            Some(Event::Gap { side: Side::Down })
+        ]
+    );
+}
