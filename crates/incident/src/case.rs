@@ -8,6 +8,8 @@ use std::net::Ipv6Addr;
 use atlas::{Country, Kind, Prefix};
 use detect::Vector;
 
+use crate::claim::Claim;
+
 /// Exporters that a case names.
 pub const EXPORTERS_SHOWN: usize = 100;
 
@@ -23,6 +25,8 @@ pub struct Case {
     pub incidents: Vec<Incident>,
     /// Notable traffic that is no attack: a scan, named as one.
     pub scans: Vec<Scan>,
+    /// What the evidence says of the claims that were given, in their order.
+    pub verdicts: Vec<Verdict>,
     /// What the whole examination could not see or had to bound.
     pub caveats: Vec<String>,
 }
@@ -62,7 +66,7 @@ pub struct InputFault {
 }
 
 /// An estimate with its 95 % interval.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Share {
     /// Best estimate.
     pub estimate: f64,
@@ -114,6 +118,12 @@ pub struct Incident {
     pub timeline: Timeline,
     /// Where it came from.
     pub sources: Sources,
+    /// The normal users that were taken out, and how they were learnt; `None` where nothing shows who they are.
+    pub audience: Option<Audience>,
+    /// How alike the senders behave; `None` where too few senders are left to say.
+    pub coordination: Option<Coordination>,
+    /// How large it is against what others have published.
+    pub size: Vec<Standing>,
     /// How good the evidence is.
     pub confidence: Confidence,
     /// What is not known, in sentences.
@@ -217,6 +227,12 @@ pub struct Sources {
     pub prefixes: Vec<(Prefix, Share)>,
     /// By kind of network.
     pub kinds: Vec<(Kind, Share)>,
+    /// What each vector's sources are, cluster by cluster; the largest first.
+    pub classes: Vec<Class>,
+    /// Tests that could not be made, and why.
+    pub not_made: Vec<Unmade>,
+    /// The machines that sent under their own address, with forged sources, reflectors and the audience taken out.
+    pub senders: Senders,
     /// Set where the geography says nothing of the senders (forged) or only of the abused machines (reflected).
     pub meaning: Meaning,
 }
@@ -258,6 +274,128 @@ pub struct CountryShare {
     pub distinct: u64,
 }
 
+/// What the sources of one cluster of one vector are.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Class {
+    /// Whose.
+    pub vector: Vector,
+    /// What its packets have in common, in words: `TTL 242 to 244`, `all`.
+    pub cluster: String,
+    /// Share of the incident's attack packets.
+    pub share: f64,
+    /// Distinct sources.
+    pub distinct: u64,
+    /// What they are.
+    pub origin: Origin,
+    /// Share of the cluster's packets whose source is forged.
+    pub forged: Share,
+}
+
+/// What sources are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    /// The machines that sent.
+    Direct,
+    /// Machines that were made to answer.
+    Reflector,
+    /// Addresses that did not send.
+    Forged,
+    /// The tests disagree or say too little.
+    Undetermined,
+}
+
+/// A test that could not be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unmade {
+    /// Short name of the test.
+    pub test: &'static str,
+    /// Why not, in words.
+    pub why: String,
+}
+
+/// The machines that sent under their own address: all that geography can speak of.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Senders {
+    /// Share of the incident's attack packets that they sent.
+    pub share: Share,
+    /// How many there are.
+    pub distinct: u64,
+    /// Their countries; shares are of their packets, not of all attack packets.
+    pub countries: Vec<Located<Country>>,
+    /// Their networks by AS number, the largest.
+    pub networks: Vec<Located<u32>>,
+    /// Their kinds of network.
+    pub kinds: Vec<Located<Kind>>,
+}
+
+/// Where senders are: a part of [`Senders`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Located<K> {
+    /// Which country, network or kind.
+    pub key: K,
+    /// Share of the senders' packets.
+    pub by_packets: Share,
+    /// Share of the senders.
+    pub by_sources: Share,
+    /// Senders in it.
+    pub distinct: u64,
+    /// Probability that it has more than half of the packets.
+    pub majority: f64,
+    /// Probability that it has the largest share of the packets.
+    pub first: f64,
+    /// Its share of the normal audience, where that is known.
+    pub usual: Option<Share>,
+    /// Share of the packets over the usual share: above 1, it has more part in the attack than in the audience.
+    pub over: Option<Share>,
+}
+
+/// The normal users of the target.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Audience {
+    /// How they were learnt, in words: `the quiet part of the input, 09:45:00Z to 09:45:30Z`.
+    pub learnt_from: String,
+    /// Distinct clients.
+    pub distinct: u64,
+    /// Their countries, by packets.
+    pub countries: Vec<CountryShare>,
+    /// Share of the packets counted as attack that are the audience's, and were taken out of the senders.
+    pub taken_out: Share,
+}
+
+/// How alike the senders behave. Likeness shows one control; it never shows how many people stand behind it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Coordination {
+    /// Probability that the senders are under one control or few.
+    pub probability: f64,
+    /// Median absolute deviation of the senders' first packets, in seconds.
+    pub start_spread_s: f64,
+    /// Share of the senders that began within ten seconds of the commonest moment.
+    pub start_together: f64,
+    /// Share of the senders that stopped within ten seconds of the commonest moment.
+    pub stop_together: f64,
+    /// Effective number of fingerprints (2 to the power of their entropy in bits): one where all packets look alike.
+    pub fingerprints: f64,
+    /// Coefficient of variation of the senders' rates.
+    pub rate_variation: f64,
+    /// Groups of senders with schedules and looks of their own: controllers at least.
+    pub controllers_min: u32,
+    /// What was seen, in sentences.
+    pub because: Vec<String>,
+}
+
+/// A size of the incident against published figures.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Standing {
+    /// What is compared: `bits per second`, `packets per second`, `requests per second`, `duration`, `sources`.
+    pub what: &'static str,
+    /// Its value here.
+    pub value: f64,
+    /// Share of published attacks that are smaller, as far as the figures tell: from, to.
+    pub percentile: (f64, f64),
+    /// The comparison in a sentence, with its source and date.
+    pub says: String,
+}
+
 /// A network's share.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NetworkShare {
@@ -273,6 +411,62 @@ pub struct NetworkShare {
     pub share: Share,
     /// Distinct sources in it.
     pub distinct: u64,
+}
+
+/// What the evidence says of a claim.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verdict {
+    /// The claim, with its proposition.
+    pub claim: Claim,
+    /// Whether this kind of evidence can answer it at all.
+    pub assessable: bool,
+    /// Probability that the proposition is true, where it has one.
+    pub probability: Option<Share>,
+    /// The probability in the words of ICD 203.
+    pub words: Words,
+    /// How good the evidence is; never in the same sentence as `words`.
+    pub confidence: Confidence,
+    /// Why, in sentences.
+    pub because: Vec<String>,
+    /// What would change it, in sentences.
+    pub would_change: Vec<String>,
+}
+
+/// Words of estimative probability (ICD 203, 2015).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Words {
+    /// 1 to 5 %.
+    AlmostNoChance,
+    /// 5 to 20 %.
+    VeryUnlikely,
+    /// 20 to 45 %.
+    Unlikely,
+    /// 45 to 55 %.
+    RoughlyEvenChance,
+    /// 55 to 80 %.
+    Likely,
+    /// 80 to 95 %.
+    VeryLikely,
+    /// 95 to 99 %.
+    AlmostCertain,
+    /// This evidence cannot tell.
+    CannotBeAssessed,
+}
+
+impl Words {
+    /// The words as they are printed.
+    pub fn text(self) -> &'static str {
+        match self {
+            Words::AlmostNoChance => "almost no chance",
+            Words::VeryUnlikely => "very unlikely",
+            Words::Unlikely => "unlikely",
+            Words::RoughlyEvenChance => "roughly even chance",
+            Words::Likely => "likely",
+            Words::VeryLikely => "very likely",
+            Words::AlmostCertain => "almost certain",
+            Words::CannotBeAssessed => "cannot be assessed from this evidence",
+        }
+    }
 }
 
 /// A scan: one source that probes many hosts or ports. Named, not an attack on a target.

@@ -7,7 +7,7 @@ use trace::{Interval, Trace};
 
 use crate::case::{
     Case, Confidence, CountryShare, Incident, Input, Look, Meaning, NetworkShare, Peak, PortShare, Scan,
-    Share, Sources, Test, Timeline, VectorShare,
+    Senders, Share, Sources, Test, Timeline, VectorShare,
 };
 
 /// Steps of an incident's timeline at most.
@@ -45,6 +45,7 @@ pub fn investigate(tally: &Tally, atlas: &Atlas, options: &Options, inputs: Vec<
         incidents,
         scans,
         exporters: Vec::new(),
+        verdicts: Vec::new(),
         caveats: caveats(tally),
     }
 }
@@ -136,6 +137,9 @@ pub(crate) fn incident(attack: &Attack, seen: &Seen, atlas: &Atlas) -> Incident 
         timeline: timeline(attack, &cells),
         vectors,
         sources: sources(trace, meaning),
+        audience: None,
+        coordination: None,
+        size: Vec::new(),
         caveats,
     }
 }
@@ -367,6 +371,9 @@ fn sources(trace: Trace, meaning: Meaning) -> Sources {
             .into_iter()
             .map(|c| (c.key, share(c.share)))
             .collect(),
+        classes: Vec::new(),
+        not_made: Vec::new(),
+        senders: Senders::default(),
         meaning,
     }
 }

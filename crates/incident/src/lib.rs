@@ -6,11 +6,13 @@
 //! [`Engine`] does the same while the traffic is still coming, and says when incidents begin, change and end.
 //!
 //! - [`case`]: the types of a case.
+//! - [`claim`]: what somebody said, in a form that evidence can be held against.
 //! - [`engine`]: incidents as they happen.
 //! - [`investigation`]: from a tally to a case.
 #![deny(missing_docs)]
 
 pub mod case;
+pub mod claim;
 pub mod engine;
 pub mod investigation;
 
