@@ -8,12 +8,14 @@
 //! - [`world`]: addresses by country, and how far away they are.
 //! - [`packets`]: bytes of packets and captures.
 //! - [`exports`]: what a router exports of them.
+//! - [`felt`]: what the users of a service feel of it.
 //! - [`generate`]: a scenario, second after second.
 //! - [`truth`]: what really happened.
 //! - [`score`]: how right a case was, against the truth.
 #![deny(missing_docs)]
 
 pub mod exports;
+pub mod felt;
 pub mod generate;
 pub mod packets;
 pub mod scenario;
