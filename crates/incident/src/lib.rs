@@ -9,12 +9,14 @@
 //! - [`claim`]: what somebody said, in a form that evidence can be held against.
 //! - [`engine`]: incidents as they happen.
 //! - [`investigation`]: from a tally to a case.
+//! - [`outage`]: services in trouble, as people and probes see it.
 #![deny(missing_docs)]
 
 pub mod case;
 pub mod claim;
 pub mod engine;
 pub mod investigation;
+pub mod outage;
 
 pub use case::Case;
 pub use engine::Engine;
