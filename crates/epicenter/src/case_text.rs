@@ -11,6 +11,7 @@ use incident::Case;
 use incident::case::{Incident, Input, Meaning, Share};
 
 use crate::case_json::{confidence, time};
+use crate::outages;
 
 /// What the reader's terminal can show.
 #[derive(Clone, Copy, Debug, Default)]
@@ -34,6 +35,12 @@ pub(crate) fn render(case: &Case, atlas: &Atlas, style: Style) -> String {
         style,
     };
     page.summary(case);
+    for outage in &case.outages {
+        page.heading(&format!("TROUBLE WITH {}", outage.service.to_uppercase()));
+        for (first, text) in outages::lines(outage) {
+            page.wrapped(first, &text);
+        }
+    }
     for (i, incident) in case.incidents.iter().enumerate() {
         page.incident(incident, (case.incidents.len() > 1).then_some(i + 1));
     }
@@ -89,6 +96,25 @@ impl Page {
     }
 
     fn summary(&mut self, case: &Case) {
+        for outage in &case.outages {
+            let headline = self.bold(&outages::headline(outage));
+            self.wrapped("", &headline);
+        }
+        if case.inputs.is_empty() && !case.signals.is_empty() {
+            let (reports, probes) = case
+                .signals
+                .iter()
+                .fold((0, 0), |sum, file| (sum.0 + file.reports, sum.1 + file.probes));
+            if case.outages.is_empty() {
+                let text = self.bold("No outage found");
+                self.line(&format!(
+                    "{text} in {} reports and {} probes.",
+                    count(reports),
+                    count(probes)
+                ));
+            }
+            return;
+        }
         let seen = seen(&case.inputs);
         match case.incidents.as_slice() {
             [] => {

@@ -45,6 +45,8 @@ pub fn investigate(tally: &Tally, atlas: &Atlas, options: &Options, inputs: Vec<
         incidents,
         scans,
         exporters: Vec::new(),
+        outages: Vec::new(),
+        signals: Vec::new(),
         verdicts: Vec::new(),
         caveats: caveats(tally),
     }
