@@ -421,6 +421,29 @@ impl Page {
                 );
             }
         }
+        for file in &case.signals {
+            let span = match (file.first_ns, file.last_ns) {
+                (Some(first), Some(last)) => format!(", {} to {}", time(first), time(last)),
+                _ => String::new(),
+            };
+            let text = format!(
+                "{}: {} reports, {} probes{span}",
+                file.name,
+                count(file.reports),
+                count(file.probes)
+            );
+            self.wrapped("  ", &text);
+            for fault in &file.faults {
+                let words = fault_words(fault.reason);
+                let text = format!(
+                    "{} x {}: {words}; first at byte {}",
+                    count(fault.count),
+                    fault.reason,
+                    fault.first_offset
+                );
+                self.wrapped("    ! ", &text);
+            }
+        }
         const EXPORTERS: usize = 10;
         for exporter in case.exporters.iter().take(EXPORTERS) {
             let losses = exporter.losses;
@@ -644,6 +667,14 @@ pub(crate) fn fault_words(reason: &str) -> &'static str {
         "exporter-clock" => {
             "the exporter's clock is more than an hour off the time of capture; its own times were used"
         }
+        "line-malformed" => "lines that are no JSON object with the wanted fields",
+        "line-too-long" => "lines longer than 65,536 bytes",
+        "time-malformed" => "lines whose `at` is no time like 2025-03-10T09:45:00Z",
+        "service-missing" => "lines that name no service",
+        "name-too-long" => "lines with a name longer than 200 bytes",
+        "result-missing" => "probes that do not say whether it worked (`ok`)",
+        "schema-unknown" => "lines that are neither epicenter.report/1 nor epicenter.probe/1",
+        "too-many-signals" => "more reports and probes than can be held; the rest was not used",
         "compression" => "the compressed stream is damaged; what came before was used",
         _ => "the input could not be read to its end",
     }

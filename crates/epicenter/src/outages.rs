@@ -122,7 +122,7 @@ pub(crate) fn headline(outage: &Outage) -> String {
         String::new()
     };
     format!(
-        "{} was in trouble from {} {end}{several}: {} people reported it, {}. Cause: {}.",
+        "{} was in trouble from {} {end}{several}: {} reports, {}. Cause: {}.",
         outage.service,
         clock(outage.start_ns()),
         count(outage.reports),
