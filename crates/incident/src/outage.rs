@@ -249,6 +249,9 @@ struct Counted {
     minute_ns: u64,
     reports: u64,
     expected: f64,
+    /// Probes of all places, and failed ones.
+    tried: u64,
+    failed: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -562,13 +565,15 @@ impl Service {
             minute_ns: began_ns,
             reports: raw,
             expected: step.expected.unwrap_or(f64::NAN),
+            tried,
+            failed,
         };
         if self.history.len() >= HISTORY_MIN {
             self.history.pop_front();
         }
         self.history.push_back(counted);
         let since_ns = self.follow(before, stage, began_ns, now_ns);
-        self.gather(raw, judged, tried, failed, probed, counted);
+        self.gather(judged, probed, counted);
         if matches!(stage, Stage::Quiet | Stage::Closed) && step.score < 0.25 {
             self.learn();
         }
@@ -644,19 +649,11 @@ impl Service {
         began_ns
     }
 
-    fn gather(
-        &mut self,
-        raw: u64,
-        judged: f64,
-        tried: u64,
-        failed: u64,
-        probed: detect::rails::Probed,
-        counted: Counted,
-    ) {
+    fn gather(&mut self, judged: f64, probed: detect::rails::Probed, counted: Counted) {
         let Some(open) = self.open.as_mut().filter(|open| open.running) else {
             return;
         };
-        open.raw += raw;
+        open.raw += counted.reports;
         open.judged += judged;
         open.last_ns = counted.minute_ns + MINUTE;
         open.counts.push(counted);
@@ -675,8 +672,8 @@ impl Service {
         }
         if probed.places > 0 {
             let sum = open.probed.get_or_insert_default();
-            sum.tried += tried;
-            sum.failed += failed;
+            sum.tried += counted.tried;
+            sum.failed += counted.failed;
             sum.failing_places = sum.failing_places.max(probed.failing);
             sum.places = sum.places.max(probed.places);
         }
