@@ -8,7 +8,7 @@ use rand_pcg::Pcg64Mcg;
 use rand_pcg::rand_core::SeedableRng;
 
 use crate::exports::Router;
-use crate::packets::{Packet, What, answer};
+use crate::packets::{Data, Options, Packet, Part, SNAPLEN, What, answer};
 use crate::scenario::{self, Attack, Audience, Error, Scenario, Sources};
 use crate::truth::{Counts, Truth};
 use crate::world::{World, below, uniform};
@@ -41,7 +41,7 @@ pub struct Range<'a> {
 
 struct Crowd {
     about: Audience,
-    service: u32,
+    service: Ipv6Addr,
     countries: Vec<(Country, f64)>,
 }
 
@@ -58,6 +58,10 @@ struct Army {
 
 fn v4(address: Ipv6Addr) -> u32 {
     address.to_ipv4_mapped().map_or(0, Ipv4Addr::to_bits)
+}
+
+fn mapped(v4: u32) -> Ipv6Addr {
+    Ipv4Addr::from_bits(v4).to_ipv6_mapped()
 }
 
 fn draw<T: Copy>(mix: &[(T, f64)], random: &mut Pcg64Mcg) -> T {
@@ -141,7 +145,7 @@ impl<'a> Range<'a> {
             .iter()
             .map(|about| {
                 Ok(Crowd {
-                    service: v4(scenario::host(&about.service).map_err(Error)?),
+                    service: scenario::host(&about.service).map_err(Error)?,
                     countries: scenario::countries(&about.countries, atlas).map_err(Error)?,
                     about: about.clone(),
                 })
@@ -175,7 +179,7 @@ impl<'a> Range<'a> {
             return false;
         };
         for packet in &packets {
-            packet.write(out);
+            packet.write(SNAPLEN, out);
         }
         if let Some((router, sent)) = exports {
             let now_ns = self.start_ns + u64::from(self.second) * SECOND;
@@ -209,11 +213,10 @@ impl<'a> Range<'a> {
         }
         packets.sort_by_key(|packet| packet.time_ns);
         if self.scenario.one_way {
-            let services: Vec<u32> = self.audiences.iter().map(|crowd| crowd.service).collect();
+            let services: Vec<Ipv6Addr> = self.audiences.iter().map(|crowd| crowd.service).collect();
             let targets: Vec<Prefix> = self.attacks.iter().map(|army| army.target).collect();
             packets.retain(|packet| {
-                let src = Ipv4Addr::from_bits(packet.src).to_ipv6_mapped();
-                !services.contains(&packet.src) && !targets.iter().any(|target| target.contains(src))
+                !services.contains(&packet.src) && !targets.iter().any(|target| target.contains(packet.src))
             });
         }
         self.packets += packets.len() as u64;
@@ -261,17 +264,20 @@ impl<'a> Range<'a> {
                 |time: u64, up: bool, flags: u8, seq: u32, ack: u32, options: bool, payload: u16, id: u16| {
                     let packet = Packet {
                         time_ns: time,
-                        src: if up { client } else { crowd.service },
-                        dst: if up { crowd.service } else { client },
+                        src: if up { mapped(client) } else { crowd.service },
+                        dst: if up { crowd.service } else { mapped(client) },
                         ttl: if up { initial - hops } else { 64 },
                         id,
+                        part: Part::Whole,
                         what: What::Tcp {
                             ports: if up { ports } else { (ports.1, ports.0) },
                             flags,
                             seq,
                             ack,
-                            options,
+                            window: 0xfaf0,
+                            options: if options { Options::Unix } else { Options::None },
                             payload,
+                            data: Data::Tls,
                         },
                     };
                     if time / SECOND == begin / SECOND {
@@ -414,26 +420,45 @@ impl<'a> Range<'a> {
                 "ack_flood" => tcp((from, port), ACK, random),
                 "udp_flood" => What::Udp {
                     ports: (from, port),
-                    payload: 64 + below(random, 1_000) as u16,
-                    head: b"",
+                    payload: 0,
+                    whole: 64 + below(random, 1_000) as u16,
+                    data: Data::Zeros,
                 },
-                "icmp_flood" => What::Icmp { kind: 8, payload: 56 },
+                "icmp_flood" => What::Icmp {
+                    kind: 8,
+                    code: 0,
+                    payload: 56,
+                },
                 vector => {
                     let service = scenario::reflection(vector).unwrap_or(0);
                     let (size, head) = answer(service);
                     What::Udp {
                         ports: (service, port),
-                        payload: size + below(random, 40) as u16,
-                        head,
+                        payload: 0,
+                        whole: size + below(random, 40) as u16,
+                        data: Data::Bytes(head),
                     }
                 }
             };
+            let what = match what {
+                What::Udp {
+                    ports, whole, data, ..
+                } => What::Udp {
+                    ports,
+                    payload: whole,
+                    whole,
+                    data,
+                },
+                other => other,
+            };
+            let (src, dst) = (mapped(src), mapped(dst));
             packets.push(Packet {
                 time_ns,
                 src,
                 dst,
                 ttl,
                 id: below(random, 65_536) as u16,
+                part: Part::Whole,
                 what,
             });
             if about.vector == "syn_flood" && answered < BACKLOG {
@@ -445,13 +470,16 @@ impl<'a> Range<'a> {
                     dst: src,
                     ttl: 64,
                     id: 0,
+                    part: Part::Whole,
                     what: What::Tcp {
                         ports: (port, from),
                         flags: SYN | ACK,
                         seq: random_u32(random),
                         ack: 1,
-                        options: true,
+                        window: 0xfaf0,
+                        options: Options::Unix,
                         payload: 0,
+                        data: Data::Zeros,
                     },
                 });
             }
@@ -461,16 +489,10 @@ impl<'a> Range<'a> {
         counts.per_second.resize(self.scenario.seconds as usize, 0);
         let own: Vec<Packet> = packets[first..]
             .iter()
-            .filter(|packet| {
-                army.target
-                    .contains(Ipv4Addr::from_bits(packet.dst).to_ipv6_mapped())
-            })
+            .filter(|packet| army.target.contains(packet.dst))
             .copied()
             .collect();
-        let addresses: Vec<Ipv6Addr> = own
-            .iter()
-            .map(|packet| Ipv4Addr::from_bits(packet.src).to_ipv6_mapped())
-            .collect();
+        let addresses: Vec<Ipv6Addr> = own.iter().map(|packet| packet.src).collect();
         let mut places: Vec<PlaceId> = Vec::new();
         self.atlas.lookup_all(&addresses, &mut places);
         let is_forged = matches!(about.sources, Sources::Forged { .. });
@@ -515,7 +537,9 @@ fn tcp(ports: (u16, u16), flags: u8, random: &mut Pcg64Mcg) -> What {
         flags,
         seq: random_u32(random),
         ack: if flags & ACK != 0 { random_u32(random) } else { 0 },
-        options: false,
+        window: 0xfaf0,
+        options: Options::None,
         payload: 0,
+        data: Data::Zeros,
     }
 }
