@@ -18,4 +18,4 @@ pub mod investigation;
 
 pub use case::Case;
 pub use engine::Engine;
-pub use investigation::investigate;
+pub use investigation::{investigate, investigate_against};
