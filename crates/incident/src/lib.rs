@@ -20,4 +20,4 @@ pub mod outage;
 
 pub use case::Case;
 pub use engine::Engine;
-pub use investigation::investigate;
+pub use investigation::{investigate, investigate_against};
