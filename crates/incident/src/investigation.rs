@@ -9,6 +9,7 @@ use crate::case::{
     Case, Confidence, CountryShare, Incident, Input, Look, Meaning, NetworkShare, Peak, PortShare, Scan,
     Senders, Share, Sources, Test, Timeline, VectorShare,
 };
+use crate::size;
 
 /// Steps of an incident's timeline at most.
 const TIMELINE_STEPS: u64 = 120;
@@ -121,7 +122,7 @@ pub(crate) fn incident(attack: &Attack, seen: &Seen, atlas: &Atlas) -> Incident 
         .collect();
     let meaning = meaning(&trace);
     let caveats = incident_caveats(attack, seen, meaning);
-    Incident {
+    let mut incident = Incident {
         id: id(attack),
         target: attack.target,
         target_hosts: attack.hosts.len() as u64,
@@ -141,7 +142,9 @@ pub(crate) fn incident(attack: &Attack, seen: &Seen, atlas: &Atlas) -> Incident 
         coordination: None,
         size: Vec::new(),
         caveats,
-    }
+    };
+    incident.size = size::standings(&incident);
+    incident
 }
 
 /// An id that the same input gives again: vector, target and start.
