@@ -463,6 +463,8 @@ pub struct Verdict {
     pub assessable: bool,
     /// Probability that the proposition is true, where it has one.
     pub probability: Option<Share>,
+    /// What the words speak of, where that is less than the proposition says: `coordination alone`.
+    pub about: Option<String>,
     /// The probability in the words of ICD 203.
     pub words: Words,
     /// How good the evidence is; never in the same sentence as `words`.
