@@ -789,6 +789,12 @@ impl Surge {
         rail.map(|rail| rail.threshold)
     }
 
+    /// Evidence that the rate is normal again while an incident of this side is open, as odds; `None` where none is open.
+    pub fn end_evidence(&self, side: Side) -> Option<f64> {
+        let rail = self.rails.iter().find(|rail| rail.side == side)?;
+        rail.open_since.map(|_| rail.end_evidence.exp())
+    }
+
     /// The largest guard now: [`GUARD`](self) unless lessons raised it.
     pub fn guard(&self) -> f64 {
         self.rails.iter().map(|rail| rail.guard).fold(GUARD, f64::max)

@@ -17,7 +17,7 @@ use atlas::{Country, Prefix};
 use detect::rails::{Probes, Rails, Stage};
 use detect::surge::{Event as SurgeEvent, Settings, Side, State, Surge};
 
-use crate::case::{Confidence, Share};
+use crate::case::{Confidence, Incident, Share};
 
 /// Services that are followed.
 pub const SERVICES_MAX: usize = 10_000;
@@ -109,6 +109,18 @@ pub enum Cause {
     Unknown,
 }
 
+impl Attacked {
+    /// That of an incident.
+    pub fn of(incident: &Incident) -> Attacked {
+        Attacked {
+            id: incident.id.clone(),
+            target: incident.target,
+            start_ns: incident.start_ns,
+            end_ns: incident.end_ns.unwrap_or(u64::MAX),
+        }
+    }
+}
+
 impl Cause {
     /// Its name in output.
     pub fn name(&self) -> &'static str {
@@ -178,6 +190,21 @@ pub struct Outage {
     pub caveats: Vec<String>,
     /// Reports by minute around the outage: first minute, counts, expected counts.
     pub timeline: Timeline,
+    /// How it stands at last.
+    pub standing: Standing,
+}
+
+/// How a service stands at the end of what is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Standing {
+    /// Until when anything is known.
+    pub until_ns: u64,
+    /// Evidence that reports are back to usual, as odds; `None` where they never were beyond it.
+    pub end_evidence: Option<f64>,
+    /// Share of the probes in the last 30 minutes that worked.
+    pub probes_ok: Option<f64>,
+    /// Places that probe.
+    pub places: u32,
 }
 
 impl Outage {
@@ -281,7 +308,8 @@ struct Service {
     onset_ns: Option<u64>,
     failing_since_ns: Option<u64>,
     better_since_ns: Option<u64>,
-    last_probed: detect::rails::Probed,
+    /// The last evidence that reports are back to usual.
+    end_evidence: Option<f64>,
     /// The outage that is open or may get another wave.
     open: Option<Open>,
     done: Vec<Open>,
@@ -487,12 +515,7 @@ impl Service {
             onset_ns: None,
             failing_since_ns: None,
             better_since_ns: None,
-            last_probed: detect::rails::Probed {
-                log_evidence: detect::surge::NOTHING,
-                failing: 0,
-                places: 0,
-                path_problem: false,
-            },
+            end_evidence: None,
             open: None,
             done: Vec::new(),
             attacked: false,
@@ -541,7 +564,7 @@ impl Service {
             (tried + u64::from(result.1), failed + u64::from(result.2))
         });
         let probed = self.probes.step(&results);
-        self.last_probed = probed;
+        self.end_evidence = self.surge.end_evidence(Side::Up).or(self.end_evidence);
         if probed.log_evidence >= 0.5 * self.log_threshold {
             self.failing_since_ns.get_or_insert(began_ns);
         } else {
@@ -847,6 +870,20 @@ fn outage(name: &str, service: &Service, open: &Open, target: Option<Prefix>, ha
             expected: around.iter().map(|counted| counted.expected).collect(),
         },
         waves,
+        standing: standing(service),
+    }
+}
+
+fn standing(service: &Service) -> Standing {
+    let last = service.history.iter().rev().take(30);
+    let (tried, failed) = last.fold((0, 0), |sum, counted| {
+        (sum.0 + counted.tried, sum.1 + counted.failed)
+    });
+    Standing {
+        until_ns: service.minute_ns,
+        end_evidence: service.end_evidence,
+        probes_ok: (tried > 0).then(|| 1.0 - failed as f64 / tried as f64),
+        places: service.places.len() as u32,
     }
 }
 

@@ -9,9 +9,10 @@ use atlas::{Country, Prefix};
 use detect::Vector;
 use statrs::distribution::{Beta, ContinuousCDF};
 
-use crate::case::{Confidence, Incident, Located, Meaning, Share, Verdict, Words};
+use crate::case::{Case, Confidence, Incident, Located, Meaning, Share, Verdict, Words};
 use crate::claim::{Claim, Details, Extent, Proposition, clock};
 use crate::country;
+use crate::outage::{self, Cause};
 use crate::size::RENT;
 
 /// Probabilities stay within: the words of ICD 203 begin at 1 % and end at 99 %.
@@ -85,6 +86,53 @@ pub struct Evidence {
     pub losses: Vec<Loss>,
     /// Prefixes behind whose protection servers stand, and whether the protection itself got only ordinary traffic.
     pub edge_normal: Option<bool>,
+}
+
+impl Evidence {
+    /// That of a case. Of several services in trouble, the one with the most reports above the usual speaks, unless its trouble is
+    /// another's or was made up.
+    pub fn of(case: &Case) -> Evidence {
+        let own = case
+            .outages
+            .iter()
+            .filter(|outage| !matches!(outage.cause, Cause::Neighbour(_) | Cause::Brigade));
+        let excess = |outage: &outage::Outage| outage.reports as f64 - outage.expected;
+        let worst = own
+            .max_by(|a, b| excess(a).total_cmp(&excess(b)))
+            .map(|outage| outage.service.as_str());
+        let of_worst = || {
+            case.outages
+                .iter()
+                .filter(|outage| Some(outage.service.as_str()) == worst)
+        };
+        Evidence {
+            first_ns: case.inputs.iter().filter_map(|input| input.first_ns).min(),
+            last_ns: case.inputs.iter().filter_map(|input| input.last_ns).max(),
+            outage: of_worst().next_back().map(|last| Outage {
+                service: last.service.clone(),
+                waves: of_worst()
+                    .flat_map(|outage| &outage.waves)
+                    .map(|wave| Wave {
+                        start_ns: wave.start_ns,
+                        end_ns: wave.end_ns.unwrap_or(last.standing.until_ns),
+                        reports: wave.reports,
+                    })
+                    .collect(),
+                expected_reports: last
+                    .waves
+                    .iter()
+                    .max_by_key(|wave| wave.reports)
+                    .map(|wave| wave.expected),
+                until_ns: last.standing.until_ns,
+                end_evidence: last.standing.end_evidence,
+                probes_ok: last.standing.probes_ok,
+                probe_networks: last.standing.places,
+                errors_over_usual: None,
+            }),
+            losses: Vec::new(),
+            edge_normal: None,
+        }
+    }
 }
 
 /// How a service was felt.
@@ -1888,6 +1936,7 @@ mod tests {
         let half = 0.3 * estimate;
         Located {
             key,
+            network: None,
             by_packets: share(estimate, estimate - half, estimate + half),
             by_sources: share(estimate * 1.05, estimate * 0.8, estimate * 1.3),
             distinct,
