@@ -94,6 +94,9 @@ pub(crate) struct InvestigateArgs {
     /// Only targets in this prefix; may be given several times
     #[arg(long, value_name = "CIDR")]
     pub(crate) network: Vec<atlas::Prefix>,
+    /// Other captures or exports, of quiet times, that show who normally uses the targets; may be given several times
+    #[arg(long, value_name = "FILE")]
+    pub(crate) audience: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) exports: ExportArgs,
     #[command(flatten)]

@@ -175,7 +175,7 @@ pub(crate) fn split<'a>(senders: &'a [Sender], networks: &[u64], sampling: f64) 
     let mut clusters = Vec::new();
     let completed = senders.iter().filter(|sender| sender.completed).count();
     let rest = senders.len() - completed;
-    if completed > 0 && rest > 0 {
+    if completed.min(rest) >= SOURCES_MIN {
         let all = of(&|sender| sender.completed);
         clusters.push(cluster(
             "completed a handshake".to_owned(),

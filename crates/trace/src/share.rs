@@ -913,7 +913,7 @@ fn against(its: f64, clients: f64, shares: &[f64], estimate: f64, seed: u64) -> 
     let mut ratios: Vec<f64> = shares
         .iter()
         .zip(&usuals)
-        .map(|(share, usual)| share / usual.max(1e-3 * least))
+        .map(|(share, usual)| share / usual.max(0.1 * least))
         .collect();
     let usual = its / clients;
     (
