@@ -11,6 +11,7 @@ use incident::Case;
 use incident::case::{Incident, Input, Located, Meaning, Origin, Share, Sources};
 
 use crate::case_json::{confidence, origin, time};
+use crate::outages;
 
 /// What the reader's terminal can show.
 #[derive(Clone, Copy, Debug, Default)]
@@ -34,6 +35,12 @@ pub(crate) fn render(case: &Case, atlas: &Atlas, style: Style) -> String {
         style,
     };
     page.summary(case);
+    for outage in &case.outages {
+        page.heading(&format!("TROUBLE WITH {}", outage.service.to_uppercase()));
+        for (first, text) in outages::lines(outage) {
+            page.wrapped(first, &text);
+        }
+    }
     for (i, incident) in case.incidents.iter().enumerate() {
         page.incident(incident, (case.incidents.len() > 1).then_some(i + 1));
     }
@@ -89,6 +96,25 @@ impl Page {
     }
 
     fn summary(&mut self, case: &Case) {
+        for outage in &case.outages {
+            let headline = self.bold(&outages::headline(outage));
+            self.wrapped("", &headline);
+        }
+        if case.inputs.is_empty() && !case.signals.is_empty() {
+            let (reports, probes) = case
+                .signals
+                .iter()
+                .fold((0, 0), |sum, file| (sum.0 + file.reports, sum.1 + file.probes));
+            if case.outages.is_empty() {
+                let text = self.bold("No outage found");
+                self.line(&format!(
+                    "{text} in {} reports and {} probes.",
+                    count(reports),
+                    count(probes)
+                ));
+            }
+            return;
+        }
         let seen = seen(&case.inputs);
         match case.incidents.as_slice() {
             [] => {
@@ -368,11 +394,11 @@ impl Page {
         for row in rows.iter().take(TOP) {
             let behind = match (row.usual, row.over) {
                 (Some(usual), Some(over)) => {
-                    format!("; {:>4.1} %: x {}", usual.estimate * 100.0, times(over.estimate))
+                    format!(" | {:>4.1} % x {}", usual.estimate * 100.0, times(over.estimate))
                 }
                 _ => String::new(),
             };
-            self.bar_with(&label(row), row.by_packets, 18, &behind);
+            self.bar_with(&label(row), row.by_packets, 24, &behind);
         }
         let by_sources: Vec<String> = rows
             .iter()
@@ -391,7 +417,7 @@ impl Page {
         self.wrapped(
             "  ",
             &format!(
-                "One control or few, with a probability of {:.0} %. They began within {} of each other (median deviation); {:.0} % began and {:.0} % stopped within ten seconds of one moment.",
+                "One control or few, with a probability of {:.0} %. First packets deviate by {} from their median; {:.0} % of the senders began and {:.0} % stopped within ten seconds of one moment.",
                 coordination.probability * 100.0,
                 duration((coordination.start_spread_s * 1e9) as u64),
                 coordination.start_together * 100.0,
@@ -541,6 +567,29 @@ impl Page {
                         fault.first_offset
                     ),
                 );
+            }
+        }
+        for file in &case.signals {
+            let span = match (file.first_ns, file.last_ns) {
+                (Some(first), Some(last)) => format!(", {} to {}", time(first), time(last)),
+                _ => String::new(),
+            };
+            let text = format!(
+                "{}: {} reports, {} probes{span}",
+                file.name,
+                count(file.reports),
+                count(file.probes)
+            );
+            self.wrapped("  ", &text);
+            for fault in &file.faults {
+                let words = fault_words(fault.reason);
+                let text = format!(
+                    "{} x {}: {words}; first at byte {}",
+                    count(fault.count),
+                    fault.reason,
+                    fault.first_offset
+                );
+                self.wrapped("    ! ", &text);
             }
         }
         const EXPORTERS: usize = 10;
@@ -785,6 +834,14 @@ pub(crate) fn fault_words(reason: &str) -> &'static str {
         "exporter-clock" => {
             "the exporter's clock is more than an hour off the time of capture; its own times were used"
         }
+        "line-malformed" => "lines that are no JSON object with the wanted fields",
+        "line-too-long" => "lines longer than 65,536 bytes",
+        "time-malformed" => "lines whose `at` is no time like 2025-03-10T09:45:00Z",
+        "service-missing" => "lines that name no service",
+        "name-too-long" => "lines with a name longer than 200 bytes",
+        "result-missing" => "probes that do not say whether it worked (`ok`)",
+        "schema-unknown" => "lines that are neither epicenter.report/1 nor epicenter.probe/1",
+        "too-many-signals" => "more reports and probes than can be held; the rest was not used",
         "compression" => "the compressed stream is damaged; what came before was used",
         _ => "the input could not be read to its end",
     }

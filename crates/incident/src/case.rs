@@ -9,6 +9,7 @@ use atlas::{Country, Kind, Prefix};
 use detect::Vector;
 
 use crate::claim::Claim;
+use crate::outage::Outage;
 
 /// Exporters that a case names.
 pub const EXPORTERS_SHOWN: usize = 100;
@@ -23,6 +24,10 @@ pub struct Case {
     pub exporters: Vec<wire::Exporter>,
     /// What happened, the largest first.
     pub incidents: Vec<Incident>,
+    /// Services that were in trouble, as people and probes saw it, in order of time.
+    pub outages: Vec<Outage>,
+    /// The files of reports and probes, in the order given.
+    pub signals: Vec<Signals>,
     /// Notable traffic that is no attack: a scan, named as one.
     pub scans: Vec<Scan>,
     /// What the evidence says of the claims that were given, in their order.
@@ -51,6 +56,25 @@ pub struct Input {
     /// Time of the last record.
     pub last_ns: Option<u64>,
     /// What was wrong, by reason; see `wire::Reason`.
+    pub faults: Vec<InputFault>,
+}
+
+/// A file of problem reports and probe results.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Signals {
+    /// Name as given.
+    pub name: String,
+    /// Size of the file.
+    pub bytes: u64,
+    /// Reports in it.
+    pub reports: u64,
+    /// Probes in it.
+    pub probes: u64,
+    /// The earliest of both.
+    pub first_ns: Option<u64>,
+    /// The latest.
+    pub last_ns: Option<u64>,
+    /// What was wrong, by reason.
     pub faults: Vec<InputFault>,
 }
 
@@ -439,6 +463,8 @@ pub struct Verdict {
     pub assessable: bool,
     /// Probability that the proposition is true, where it has one.
     pub probability: Option<Share>,
+    /// What the words speak of, where that is less than the proposition says: `coordination alone`.
+    pub about: Option<String>,
     /// The probability in the words of ICD 203.
     pub words: Words,
     /// How good the evidence is; never in the same sentence as `words`.

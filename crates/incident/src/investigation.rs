@@ -10,6 +10,7 @@ use crate::case::{
     NetworkName, NetworkShare, Origin, Peak, PortShare, Scan, Senders, Share, Sources, Test, Timeline,
     Unmade, VectorShare,
 };
+use crate::size;
 
 /// Steps of an incident's timeline at most.
 const TIMELINE_STEPS: u64 = 120;
@@ -57,6 +58,8 @@ pub fn investigate_against(
         incidents,
         scans,
         exporters: Vec::new(),
+        outages: Vec::new(),
+        signals: Vec::new(),
         verdicts: Vec::new(),
         caveats: caveats(tally),
     }
@@ -133,7 +136,7 @@ pub(crate) fn incident(attack: &Attack, seen: &Seen, past: Option<&Past<'_>>, at
         .collect();
     let meaning = meaning(&trace);
     let caveats = incident_caveats(attack, seen, meaning);
-    Incident {
+    let mut incident = Incident {
         id: id(attack),
         target: attack.target,
         target_hosts: attack.hosts.len() as u64,
@@ -153,7 +156,9 @@ pub(crate) fn incident(attack: &Attack, seen: &Seen, past: Option<&Past<'_>>, at
         sources: sources(trace, meaning),
         size: Vec::new(),
         caveats,
-    }
+    };
+    incident.size = size::standings(&incident);
+    incident
 }
 
 /// An id that the same input gives again: vector, target and start.

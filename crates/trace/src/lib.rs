@@ -242,7 +242,7 @@ fn told(classes: &[(f64, forged::Class<'_>)]) -> (Vec<Test>, Vec<Unmade>) {
         }));
         for missing in &class.unmade {
             let same = |other: &&forged::Class<'_>| other.unmade.contains(missing);
-            let why = if listed.iter().all(|other| same(other)) {
+            let why = if listed.iter().all(same) {
                 missing.why.clone()
             } else {
                 format!("{}{}", whose(class), missing.why)
