@@ -18,7 +18,10 @@
 //! - *Labels are wrong* in any case: a database puts a whole announced prefix into a wrong country. So it is the place that is drawn to
 //!   be wrong, with all its sources, not a share of a country: with a rate drawn from a Beta distribution for its kind of network, one
 //!   rate for all places of a kind, and its weight goes to another country, drawn in proportion to their shares. The heaviest
-//!   [`PLACES_MAX`] places are drawn one by one, the others by their mean.
+//!   [`PLACES_MAX`] places are drawn one by one, the others by their mean. Base rates count: of a country with much address space and
+//!   little part in the attack, more of the labels that show up are wrong ones. If a wrong place is as likely to be anywhere as there is
+//!   address space, and bots are as dense as their country's share of the attack tells, Bayes gives the odds that a label `c` is wrong as
+//!   those of its kind times `space(c) (1 - share(c)) / share(c)` ([`odds`]).
 //! - *The audience* that is counted as attack is taken out with its own uncertainty ([`crate::audience`]).
 //!
 //! Each of [`DRAWS`] draws has its own generator, seeded by its number, so neither order nor threads could change a result. The interval is
@@ -270,6 +273,38 @@ struct Cell {
     weight: Weight,
 }
 
+/// Share of the announced IPv4 space that each country has, from as many addresses at equal distances.
+const SPACE_ASKED: u32 = 1 << 16;
+/// Bounds of the factor by which base rates move the odds of a wrong label.
+const ODDS: (f64, f64) = (0.1, 100.0);
+
+fn space(atlas: &Atlas) -> BTreeMap<Country, f64> {
+    let step = u32::MAX / SPACE_ASKED;
+    let addresses: Vec<_> = (0..SPACE_ASKED)
+        .map(|i| std::net::Ipv4Addr::from_bits(i * step + step / 2).to_ipv6_mapped())
+        .collect();
+    let mut ids = Vec::with_capacity(addresses.len());
+    atlas.lookup_all(&addresses, &mut ids);
+    let mut space: BTreeMap<Country, f64> = BTreeMap::new();
+    let mut all = 0.0;
+    for place in ids.iter().map(|id| atlas.place(*id)).filter(|place| place.routed) {
+        *space.entry(place.country).or_default() += 1.0;
+        all += 1.0;
+    }
+    space.values_mut().for_each(|share| *share /= f64::max(all, 1.0));
+    space
+}
+
+/// How many times the odds that a label is wrong are those of its kind: see the module's text.
+fn odds(space: &BTreeMap<Country, f64>, country: Country, share: f64) -> f64 {
+    let its = space
+        .get(&country)
+        .copied()
+        .unwrap_or(0.0)
+        .max(1.0 / f64::from(SPACE_ASKED));
+    (its * (1.0 - share) / share.max(1e-9)).clamp(ODDS.0, ODDS.1)
+}
+
 /// Senders by unit and place.
 struct Cells {
     units: usize,
@@ -376,6 +411,7 @@ pub fn place(senders: &[Sender], atlas: &Atlas, seen: Seen) -> Placement {
         return Placement::default();
     }
     let cells = Cells::of(senders, atlas, seen);
+    let space = space(atlas);
     fn counted<K>(rows: Vec<Row<K>>) -> Vec<Counted<K>> {
         let of = |row: Row<K>| Counted {
             key: row.key,
@@ -394,10 +430,15 @@ pub fn place(senders: &[Sender], atlas: &Atlas, seen: Seen) -> Placement {
         listed: usize::MAX,
         ..list(seed)
     };
-    let (countries, _) = cells.shares(&everything(1), |spot| spot.country, Spot::country_label);
-    let (kinds, _) = cells.shares(&everything(2), |spot| spot.kind, Spot::kind_label);
-    let (prefixes, _) = cells.shares(&list(3), |spot| spot.prefix, |_| None);
-    let (networks, _) = cells.shares(&list(4), |spot| spot.asn, Spot::network_label);
+    let (countries, _) = cells.shares(
+        &everything(1),
+        |spot| spot.country,
+        Spot::country_label,
+        |key, share| odds(&space, *key, share),
+    );
+    let (kinds, _) = cells.shares(&everything(2), |spot| spot.kind, Spot::kind_label, |_, _| 1.0);
+    let (prefixes, _) = cells.shares(&list(3), |spot| spot.prefix, |_| None, |_, _| 1.0);
+    let (networks, _) = cells.shares(&list(4), |spot| spot.asn, Spot::network_label, |_, _| 1.0);
     let networks = cells.described(
         counted(networks),
         |row| row.key,
@@ -423,6 +464,7 @@ pub(crate) fn locate(senders: &[Sender], atlas: &Atlas, seen: Seen, usual: Optio
         return Location::default();
     }
     let cells = Cells::of(senders, atlas, seen);
+    let space = space(atlas);
     let list = |seed, listed| List {
         listed,
         seed,
@@ -442,9 +484,19 @@ pub(crate) fn locate(senders: &[Sender], atlas: &Atlas, seen: Seen, usual: Optio
         };
         rows.into_iter().map(of).collect()
     }
-    let (countries, taken_out) = cells.shares(&list(5, usize::MAX), |spot| spot.country, Spot::country_label);
-    let (kinds, _) = cells.shares(&list(6, usize::MAX), |spot| spot.kind, Spot::kind_label);
-    let (networks, _) = cells.shares(&list(7, LISTED), |spot| spot.asn, Spot::network_label);
+    let (countries, taken_out) = cells.shares(
+        &list(5, usize::MAX),
+        |spot| spot.country,
+        Spot::country_label,
+        |key, share| odds(&space, *key, share),
+    );
+    let (kinds, _) = cells.shares(
+        &list(6, usize::MAX),
+        |spot| spot.kind,
+        Spot::kind_label,
+        |_, _| 1.0,
+    );
+    let (networks, _) = cells.shares(&list(7, LISTED), |spot| spot.asn, Spot::network_label, |_, _| 1.0);
     let networks = cells.described(
         located(networks),
         |row| row.key,
@@ -595,6 +647,7 @@ impl Cells {
         list: &List<'_>,
         key: impl Fn(&Spot) -> K,
         label: impl Fn(&Spot) -> Option<usize>,
+        odds: impl Fn(&K, f64) -> f64,
     ) -> (Vec<Row<K>>, Interval) {
         let mut order: Vec<(K, Weight)> = self
             .all
@@ -611,8 +664,14 @@ impl Cells {
             same
         });
         order.sort_by(|a, b| b.1.packets.cmp(&a.1.packets).then(a.0.cmp(&b.0)));
+        let total: f64 = order.iter().map(|(_, weight)| weight.packets as f64).sum();
         order.truncate(list.listed);
         let shown = order.len();
+        let mut odds: Vec<f64> = order
+            .iter()
+            .map(|(key, weight)| odds(key, weight.packets as f64 / total))
+            .collect();
+        odds.push(1.0);
         let slot_of: BTreeMap<K, u32> = order
             .iter()
             .enumerate()
@@ -631,7 +690,7 @@ impl Cells {
                 expected[slot as usize] += *clients;
             }
         }
-        let drawn = |measure| self.draw(list, measure, shown + 1, &slots, &label, &expected);
+        let drawn = |measure| self.draw(list, measure, (&odds, &slots), &label, &expected);
         let packets = drawn(Measure::Packets);
         let sources = if list.sources {
             Some(drawn(Measure::Sources))
@@ -692,11 +751,11 @@ impl Cells {
         &self,
         list: &List<'_>,
         measure: Measure,
-        slots: usize,
-        slot_of: &[u32],
+        (odds, slot_of): (&[f64], &[u32]),
         label: &impl Fn(&Spot) -> Option<usize>,
         expected: &[crate::audience::Expected],
     ) -> Drawn {
+        let slots = odds.len();
         let mut counts = vec![0.0; slots];
         for (cell, slot) in self.all.iter().zip(slot_of) {
             counts[*slot as usize] += measure.of(cell.weight);
@@ -797,7 +856,7 @@ impl Cells {
                 }
             }
             drawn.taken.push(subtract(&now, &audience, &mut p));
-            labels.confuse(&mut p, &base, &mut random);
+            labels.confuse(&mut p, &base, odds, &mut random);
             for (values, share) in drawn.values.iter_mut().zip(&p) {
                 values.push(*share);
             }
@@ -923,8 +982,9 @@ fn against(its: f64, clients: f64, shares: &[f64], estimate: f64, seed: u64) -> 
 }
 
 impl Labels {
-    /// Draws which labels are wrong, and moves their shares. `base` are the shares that the labels were counted with.
-    fn confuse(&self, p: &mut [f64], base: &[f64], random: &mut Pcg64Mcg) {
+    /// Draws which labels are wrong, and moves their shares. `base` are the shares that the labels were counted with, `odds` how many
+    /// times as probable (as odds) than others of their kind a slot's labels are wrong.
+    fn confuse(&self, p: &mut [f64], base: &[f64], odds: &[f64], random: &mut Pcg64Mcg) {
         let from: Vec<f64> = p.to_vec();
         let mut cumulated = Vec::new();
         for (label, (right, wrong)) in RIGHT.iter().enumerate() {
@@ -939,7 +999,12 @@ impl Labels {
                     sum
                 }));
             }
-            let rate = Beta::new(*wrong, *right).map_or(0.0, |beta| beta.sample(random));
+            let of_kind = Beta::new(*wrong, *right).map_or(0.0, |beta| beta.sample(random));
+            let rates: Vec<f64> = odds
+                .iter()
+                .map(|odds| of_kind * odds / (1.0 - of_kind + of_kind * odds))
+                .collect();
+            let most = rates.iter().copied().fold(0.0, f64::max);
             // A share counted under this label, as it is in this draw.
             let scaled = |slot: usize, share: f64| {
                 if base[slot] > 0.0 {
@@ -948,17 +1013,22 @@ impl Labels {
                     0.0
                 }
             };
-            // From one wrong place to the next: a geometric number of places on.
+            // From one place that may be wrong to the next: a geometric number of places on at the highest rate, and of those by chance as
+            // many as the slot's own rate wants.
             let step = |random: &mut Pcg64Mcg| {
                 let u = ((random.next_u64() >> 11) as f64 + 1.0) / (1u64 << 53) as f64;
-                (u.ln() / (1.0 - rate).ln()).min(1e9) as usize
+                (u.ln() / (1.0 - most).ln()).min(1e9) as usize
             };
-            let mut at = if rate > 0.0 { step(random) } else { usize::MAX };
+            let mut at = if most > 0.0 { step(random) } else { usize::MAX };
             while let Some(&(slot, share)) = heavy.get(at) {
-                let share = scaled(slot as usize, share);
-                p[slot as usize] -= share;
-                if let Some(to) = another(slot as usize, &from, &cumulated, random) {
-                    p[to] += share;
+                let is_wrong =
+                    (random.next_u64() >> 11) as f64 / ((1u64 << 53) as f64) * most < rates[slot as usize];
+                if is_wrong {
+                    let share = scaled(slot as usize, share);
+                    p[slot as usize] -= share;
+                    if let Some(to) = another(slot as usize, &from, &cumulated, random) {
+                        p[to] += share;
+                    }
                 }
                 at += 1 + step(random);
             }
@@ -973,7 +1043,7 @@ impl Labels {
             let lost: Vec<f64> = light
                 .iter()
                 .enumerate()
-                .map(|(slot, share)| rate * scaled(slot, *share))
+                .map(|(slot, share)| rates[slot] * scaled(slot, *share))
                 .collect();
             let all: f64 = lost
                 .iter()
@@ -1102,7 +1172,9 @@ mod tests {
             sources: true,
             usual: None,
         };
-        cells.shares(&list, |spot| spot.country, Spot::country_label).0
+        cells
+            .shares(&list, |spot| spot.country, Spot::country_label, |_, _| 1.0)
+            .0
     }
 
     const WORLD: [(&str, u64, u32); 8] = [
@@ -1174,7 +1246,12 @@ mod tests {
         };
         let mut moved = false;
         for draw in 0..200 {
-            labels.confuse(&mut p, &base, &mut random(1, Measure::Packets, draw));
+            labels.confuse(
+                &mut p,
+                &base,
+                &[1.0, 4.0, 0.2],
+                &mut random(1, Measure::Packets, draw),
+            );
             assert!((p.iter().sum::<f64>() - 1.0).abs() < 1e-9, "{p:?}");
             moved |= p != base;
             p.copy_from_slice(&base);
