@@ -1,9 +1,10 @@
 //! Are the source addresses those of the senders?
 //!
-//! Eight tests on the sources of one cluster of one vector ([`crate::cluster`]), none of which decides alone. Each gives a likelihood ratio: how much more
-//! probable what was seen is if the sources were forged than if they were the senders' own. The ratios are multiplied onto
-//! even odds, with a cap on each, since they are not quite independent. The sizes of the ratios are this project's own
-//! judgement from measured captures, not published constants; the values behind them are printed with each case.
+//! Eight tests on the sources of one cluster of one vector ([`crate::cluster`]), none of which decides alone. Each gives
+//! a likelihood ratio: how much more probable what was seen is if the sources were forged than if they were the senders'
+//! own. The ratios are multiplied onto even odds, with a cap on each, since they are not quite independent. The sizes of
+//! the ratios are this project's own judgement from measured captures, not published constants; the values behind them
+//! are printed with each case.
 //!
 //! | test | what is compared | source |
 //! |---|---|---|
