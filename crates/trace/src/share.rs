@@ -46,7 +46,7 @@ const UNITS_MAX: usize = 2_048;
 /// Networks from which on the network is the unit of resampling; below, it is the prefix of /24 or /48.
 const NETWORKS_MIN: usize = 50;
 /// Places whose label is drawn to be wrong or right one by one.
-pub const PLACES_MAX: usize = 4_096;
+pub const PLACES_MAX: usize = 2_048;
 /// Weights of "the label is right" and "it is wrong" (Beta): countries of fixed lines, of mobile networks, of hosting, proxies, satellites
 /// and anycast (SCIENCE 5.3); then the network that announces an address, and its kind, which are this project's judgement.
 const RIGHT: [(f64, f64); 5] = [(98.0, 2.0), (95.0, 5.0), (85.0, 15.0), (198.0, 2.0), (95.0, 5.0)];
@@ -333,9 +333,10 @@ impl Space {
             return None;
         }
         let size = 2f64.powi(128 - i32::from(prefix.len)) / self.announced;
+        // But for what all countries share.
         let likelihood = |mean: f64| {
             let mean = mean.max(1e-12);
-            n * (mean / (mean + uneven)).ln() - uneven * (mean / uneven).ln_1p()
+            n * mean.ln() - (n + uneven) * (mean + uneven).ln()
         };
         let (country, senders) = *slots.get(label)?;
         let own = self.share(country);
