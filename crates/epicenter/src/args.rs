@@ -94,6 +94,9 @@ pub(crate) struct InvestigateArgs {
     /// Only targets in this prefix; may be given several times
     #[arg(long, value_name = "CIDR")]
     pub(crate) network: Vec<atlas::Prefix>,
+    /// Other captures or exports, of quiet times, that show who normally uses the targets; may be given several times
+    #[arg(long, value_name = "FILE")]
+    pub(crate) audience: Vec<PathBuf>,
     /// Where a service of the reports and probes is, as x=192.0.2.0/24; may be given several times
     #[arg(long, value_name = "NAME=CIDR", value_parser = service)]
     pub(crate) service: Vec<(String, atlas::Prefix)>,

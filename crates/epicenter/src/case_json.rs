@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use atlas::Atlas;
 use incident::Case;
-use incident::case::{Confidence, Incident, Meaning, Share};
+use incident::case::{Confidence, Incident, Located, Meaning, Origin, Share, Sources};
 use serde_json::{Value, json};
 
 use crate::outages;
@@ -137,11 +137,83 @@ pub(crate) fn incident(incident: &Incident) -> Value {
             "kinds": sources.kinds.iter().map(|(kind, s)| json!({
                 "kind": kind.name(), "share": share(*s),
             })).collect::<Vec<_>>(),
+            "classes": sources.classes.iter().map(|class| json!({
+                "vector": class.vector.name(),
+                "cluster": class.cluster,
+                "share": round(class.share),
+                "distinct": class.distinct,
+                "origin": origin(class.origin),
+                "forged": share(class.forged),
+            })).collect::<Vec<_>>(),
+            "not_made": sources.not_made.iter().map(|unmade| json!({
+                "test": unmade.test, "why": unmade.why,
+            })).collect::<Vec<_>>(),
+            "senders": senders(sources),
         },
-        "audience": null,
+        "audience": incident.audience.as_ref().map(|audience| json!({
+            "learnt_from": audience.learnt_from,
+            "distinct": audience.distinct,
+            "taken_out": share(audience.taken_out),
+            "countries": audience.countries.iter().map(|c| json!({
+                "code": c.country.as_str(), "share": share(c.share), "distinct": c.distinct,
+            })).collect::<Vec<_>>(),
+        })),
+        "coordination": incident.coordination.as_ref().map(|coordination| json!({
+            "probability": round(coordination.probability),
+            "start_spread_seconds": round(coordination.start_spread_s),
+            "start_together": round(coordination.start_together),
+            "stop_together": round(coordination.stop_together),
+            "fingerprints": round(coordination.fingerprints),
+            "rate_variation": round(coordination.rate_variation),
+            "controllers_min": coordination.controllers_min,
+            "because": coordination.because,
+        })),
         "confidence": confidence(incident.confidence),
         "caveats": incident.caveats,
     })
+}
+
+/// Where the machines are that sent under their own address.
+fn senders(sources: &Sources) -> Value {
+    fn located<K>(row: &Located<K>, key: &str, value: Value) -> Value {
+        let mut out = json!({
+            key: value,
+            "by_packets": share(row.by_packets),
+            "by_sources": share(row.by_sources),
+            "distinct": row.distinct,
+            "majority": round(row.majority),
+            "first": round(row.first),
+            "usual": row.usual.map(share),
+            "over": row.over.map(share),
+        });
+        if let Some(network) = &row.network {
+            out["name"] = json!(network.name);
+            out["country"] = json!(network.country.as_str());
+            out["kind"] = json!(network.kind.name());
+        }
+        out
+    }
+    let senders = &sources.senders;
+    let countries = senders.countries.iter();
+    let networks = senders.networks.iter();
+    let kinds = senders.kinds.iter();
+    json!({
+        "share": share(senders.share),
+        "distinct": senders.distinct,
+        "countries": countries.map(|row| located(row, "code", json!(row.key.as_str()))).collect::<Vec<_>>(),
+        "networks": networks.map(|row| located(row, "asn", json!(row.key))).collect::<Vec<_>>(),
+        "kinds": kinds.map(|row| located(row, "kind", json!(row.key.name()))).collect::<Vec<_>>(),
+    })
+}
+
+/// What sources are.
+pub(crate) fn origin(origin: Origin) -> &'static str {
+    match origin {
+        Origin::Direct => "direct",
+        Origin::Reflector => "reflector",
+        Origin::Forged => "forged",
+        Origin::Undetermined => "undetermined",
+    }
 }
 
 /// What the geography of the sources means.

@@ -8,9 +8,9 @@ use std::net::IpAddr;
 use atlas::Atlas;
 use detect::Vector;
 use incident::Case;
-use incident::case::{Incident, Input, Meaning, Share};
+use incident::case::{Incident, Input, Located, Meaning, Origin, Share, Sources};
 
-use crate::case_json::{confidence, time};
+use crate::case_json::{confidence, origin, time};
 use crate::outages;
 
 /// What the reader's terminal can show.
@@ -282,6 +282,155 @@ impl Page {
         for test in &sources.forged_because {
             self.wrapped(&format!("    {:<11} ", test.test), &test.says);
         }
+        self.classes(sources);
+        if sources.meaning == Meaning::Senders && !sources.senders.countries.is_empty() {
+            self.senders(incident);
+        } else {
+            self.written(sources, what);
+            self.senders(incident);
+        }
+        let prefixes: Vec<_> = sources
+            .prefixes
+            .iter()
+            .map(|(prefix, s)| (prefix.to_string(), *s))
+            .collect();
+        self.list(&format!("Prefixes of the {what}"), &prefixes, prefixes.len());
+        self.coordination(incident);
+    }
+
+    /// What the sources are, cluster by cluster, and what could not be tested.
+    fn classes(&mut self, sources: &Sources) {
+        let told = sources.classes.iter().filter(|class| class.share >= 0.001);
+        if told.clone().count() > 1 {
+            self.line("");
+            self.line("  Taken apart (share of attack packets)");
+            for class in told.take(TOP) {
+                let forged = match class.origin {
+                    Origin::Reflector => String::new(),
+                    _ => format!("; forged: {}", interval(class.forged)),
+                };
+                self.wrapped(
+                    &format!("  {:>7.1} %  ", class.share * 100.0),
+                    &format!(
+                        "{}, {}: {}, {}{forged}",
+                        class.vector.label(),
+                        class.cluster,
+                        counted(class.distinct, "address", "addresses"),
+                        origin(class.origin)
+                    ),
+                );
+            }
+        }
+        if !sources.not_made.is_empty() {
+            self.line("");
+            self.line("  Could not be tested:");
+            for unmade in &sources.not_made {
+                self.wrapped(&format!("    {:<11} ", unmade.test), &unmade.why);
+            }
+        }
+    }
+
+    /// Where the machines are that sent under their own address.
+    fn senders(&mut self, incident: &Incident) {
+        let senders = &incident.sources.senders;
+        self.line("");
+        if senders.countries.is_empty() {
+            let text = format!(
+                "WHERE IT CAME FROM CANNOT BE TOLD from source addresses: {} of the packets came from machines under their own address.",
+                interval(senders.share)
+            );
+            let text = self.bold(&text);
+            self.wrapped("  ", &text);
+            return;
+        }
+        self.wrapped(
+            "  ",
+            &format!(
+                "{} of the packets came from {} under their own address. Of these packets:",
+                interval(senders.share),
+                counted(senders.distinct, "machine", "machines")
+            ),
+        );
+        if let Some(audience) = &incident.audience {
+            self.wrapped(
+                "  usual users  ",
+                &format!(
+                    "{}; {} of these packets are theirs by their number, and are taken out",
+                    audience.learnt_from,
+                    interval(audience.taken_out)
+                ),
+            );
+        }
+        self.located("Kinds of network of the senders", &senders.kinds, |row| {
+            row.key.name().to_owned()
+        });
+        self.located("Countries of the senders", &senders.countries, |row| {
+            row.key.to_string()
+        });
+        self.located("Networks of the senders", &senders.networks, |row| {
+            let name = row.network.as_ref().map_or("", |network| network.name.as_str());
+            format!("AS{} {name}", row.key)
+        });
+    }
+
+    fn located<K>(&mut self, title: &str, rows: &[Located<K>], label: impl Fn(&Located<K>) -> String) {
+        if rows.is_empty() {
+            return;
+        }
+        let more = if rows.len() > TOP {
+            format!(", the {TOP} largest")
+        } else {
+            String::new()
+        };
+        let usual = if rows.iter().any(|row| row.usual.is_some()) {
+            "; of your users"
+        } else {
+            ""
+        };
+        self.line("");
+        self.line(&format!(
+            "  {title} (share of their packets, 95 % interval{more}{usual})"
+        ));
+        for row in rows.iter().take(TOP) {
+            let behind = match (row.usual, row.over) {
+                (Some(usual), Some(over)) => {
+                    format!(" | {:>4.1} % x {}", usual.estimate * 100.0, times(over.estimate))
+                }
+                _ => String::new(),
+            };
+            self.bar_with(&label(row), row.by_packets, 24, &behind);
+        }
+        let by_sources: Vec<String> = rows
+            .iter()
+            .take(5)
+            .map(|row| format!("{} {}", label(row), interval(row.by_sources)))
+            .collect();
+        self.wrapped("  by number of machines: ", &by_sources.join("; "));
+    }
+
+    /// Whether the senders act as one.
+    fn coordination(&mut self, incident: &Incident) {
+        let Some(coordination) = &incident.coordination else {
+            return;
+        };
+        self.heading("DO THEY ACT AS ONE?");
+        self.wrapped(
+            "  ",
+            &format!(
+                "One control or few, with a probability of {:.0} %. First packets deviate by {} from their median; {:.0} % of the senders began and {:.0} % stopped within ten seconds of one moment.",
+                coordination.probability * 100.0,
+                duration((coordination.start_spread_s * 1e9) as u64),
+                coordination.start_together * 100.0,
+                coordination.stop_together * 100.0
+            ),
+        );
+        for because in &coordination.because {
+            self.wrapped("  - ", because);
+        }
+    }
+
+    /// Places of the addresses as they are written on the packets.
+    fn written(&mut self, sources: &Sources, what: &str) {
         let kinds: Vec<_> = sources
             .kinds
             .iter()
@@ -307,12 +456,6 @@ impl Page {
             })
             .collect();
         self.list(&format!("Networks of the {what}"), &networks, networks.len());
-        let prefixes: Vec<_> = sources
-            .prefixes
-            .iter()
-            .map(|(prefix, s)| (prefix.to_string(), *s))
-            .collect();
-        self.list(&format!("Prefixes of the {what}"), &prefixes, prefixes.len());
     }
 
     fn list(&mut self, title: &str, rows: &[(String, Share)], total: usize) {
@@ -335,6 +478,11 @@ impl Page {
 
     /// A share with its interval, drawn and printed: `=` up to the estimate, `-` over the interval.
     fn bar(&mut self, label: &str, share: Share, room: usize) {
+        self.bar_with(label, share, room, "");
+    }
+
+    /// The same with something behind it.
+    fn bar_with(&mut self, label: &str, share: Share, room: usize, behind: &str) {
         let at = |value: f64| ((value * BAR as f64).round() as usize).min(BAR);
         let (low, estimate, high) = (at(share.low), at(share.estimate), at(share.high));
         let (full, span, point) = if self.style.wide {
@@ -352,7 +500,7 @@ impl Page {
             .collect();
         let label: String = label.chars().take(room).collect();
         self.line(&format!(
-            "  {label:<room$}  {drawn} {:>5.1} % [{:.1}, {:.1}]",
+            "  {label:<room$}  {drawn} {:>5.1} % [{:.1}, {:.1}]{behind}",
             share.estimate * 100.0,
             share.low * 100.0,
             share.high * 100.0
@@ -580,6 +728,25 @@ fn resample(values: &[u64], columns: usize) -> Vec<u64> {
         .chunks(per)
         .map(|chunk| chunk.iter().copied().max().unwrap_or(0))
         .collect()
+}
+
+/// A share in words.
+fn interval(share: Share) -> String {
+    format!(
+        "{:.1} % [{:.1}, {:.1}]",
+        share.estimate * 100.0,
+        share.low * 100.0,
+        share.high * 100.0
+    )
+}
+
+/// How many times as much, with no more digits than it is worth.
+fn times(ratio: f64) -> String {
+    match ratio {
+        r if r >= 100.0 => "over 100".to_owned(),
+        r if r >= 10.0 => format!("{r:.0}"),
+        r => format!("{r:.1}"),
+    }
 }
 
 /// Digits in groups of three.

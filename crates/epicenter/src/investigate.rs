@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use incident::Case;
 use incident::case::{EXPORTERS_SHOWN, Input, Signals};
 use incident::outage::{Attacked, Outage};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use trace::Past;
 use wire::{Batch, Collector};
 
 use crate::args::{Format, InvestigateArgs};
@@ -28,7 +29,7 @@ pub(crate) fn run(args: &InvestigateArgs) -> anyhow::Result<ExitCode> {
     let atlas = lookup::open(&args.atlas)?;
     let bar = progress_bar(args);
     let mut collector = args.exports.collector()?;
-    let mut read = read_all(args, &mut collector, &bar);
+    let mut read = read_all(&args.inputs, args.threads, &mut collector, &bar);
     // A sampling rate that was told after records that needed it: the same input once more, with the rates known from the start. What
     // came through a pipe is gone, and the case says so.
     let again = collector.is_late() && args.inputs.iter().all(|path| path.is_file());
@@ -37,7 +38,12 @@ pub(crate) fn run(args: &InvestigateArgs) -> anyhow::Result<ExitCode> {
         informed.load(&collector.save(), 0);
         collector = informed;
         drop(std::mem::take(&mut read.tally));
-        read = read_all(args, &mut collector, &bar);
+        read = read_all(&args.inputs, args.threads, &mut collector, &bar);
+    }
+    // The audience has a collector of its own: what its exporters are called and lost is no part of this case.
+    let audience = read_all(&args.audience, args.threads, &mut args.exports.collector()?, &bar);
+    if !audience.signal_files.is_empty() {
+        tell("--audience takes traffic: reports and probes do not show who uses a service");
     }
     let Read {
         tally,
@@ -54,7 +60,19 @@ pub(crate) fn run(args: &InvestigateArgs) -> anyhow::Result<ExitCode> {
         networks: args.network.clone(),
         ..Options::default()
     };
-    let mut case = incident::investigate(&tally, &atlas, &options, inputs);
+    let name = audience
+        .inputs
+        .iter()
+        .map(|input| input.name.as_str())
+        .collect::<Vec<_>>()
+        .join(", ");
+    let past = Past {
+        tally: &audience.tally,
+        seconds: audience.inputs.iter().map(seconds).sum(),
+        name: &name,
+    };
+    let past = (!audience.inputs.is_empty()).then_some(&past);
+    let mut case = incident::investigate_against(&tally, past, &atlas, &options, inputs);
     case.exporters = collector.exporters().collect();
     case.exporters
         .sort_by(|a, b| b.records.cmp(&a.records).then(a.address.cmp(&b.address)));
@@ -75,7 +93,7 @@ pub(crate) fn run(args: &InvestigateArgs) -> anyhow::Result<ExitCode> {
     write(args.output.as_deref(), &printed)?;
     Ok(match () {
         () if args.fail_on_attack && !case.incidents.is_empty() => ExitCode::from(3),
-        () if unread > 0 => ExitCode::from(1),
+        () if unread + audience.unread > 0 => ExitCode::from(1),
         () => ExitCode::SUCCESS,
     })
 }
@@ -91,9 +109,15 @@ struct Read {
     unread: u32,
 }
 
-fn read_all(args: &InvestigateArgs, collector: &mut Collector, bar: &ProgressBar) -> Read {
+/// How much time an input covers.
+fn seconds(input: &Input) -> f64 {
+    let span = input.first_ns.zip(input.last_ns);
+    span.map_or(0.0, |(first, last)| last.saturating_sub(first) as f64 / 1e9)
+}
+
+fn read_all(paths: &[PathBuf], threads: u8, collector: &mut Collector, bar: &ProgressBar) -> Read {
     let mut read = Read::default();
-    for path in &args.inputs {
+    for path in paths {
         if signals::is_signals(path) {
             match signals::read(path, &mut read.signals) {
                 Ok(told) => read.signal_files.push(told),
@@ -105,7 +129,7 @@ fn read_all(args: &InvestigateArgs, collector: &mut Collector, bar: &ProgressBar
             continue;
         }
         let how = input::How {
-            threads: args.threads,
+            threads,
             keep_exported: false,
             progress: &|bytes| bar.inc(bytes),
         };
@@ -178,6 +202,7 @@ fn progress_bar(args: &InvestigateArgs) -> ProgressBar {
     let total: Option<u64> = args
         .inputs
         .iter()
+        .chain(&args.audience)
         .map(|path| std::fs::metadata(path).ok().map(|meta| meta.len()))
         .sum();
     let shown = !args.no_progress

@@ -1935,6 +1935,7 @@ mod tests {
     fn located<K>(key: K, estimate: f64, distinct: u64, majority: f64, first: f64) -> Located<K> {
         let half = 0.3 * estimate;
         Located {
+            network: None,
             key,
             network: None,
             by_packets: share(estimate, estimate - half, estimate + half),

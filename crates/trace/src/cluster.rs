@@ -175,7 +175,7 @@ pub(crate) fn split<'a>(senders: &'a [Sender], networks: &[u64], sampling: f64) 
     let mut clusters = Vec::new();
     let completed = senders.iter().filter(|sender| sender.completed).count();
     let rest = senders.len() - completed;
-    if completed > 0 && rest > 0 {
+    if completed.min(rest) >= SOURCES_MIN {
         let all = of(&|sender| sender.completed);
         clusters.push(cluster(
             "completed a handshake".to_owned(),
@@ -235,8 +235,8 @@ pub(crate) fn split<'a>(senders: &'a [Sender], networks: &[u64], sampling: f64) 
     let mut to = vec![[To::Left; CLASSES]; 256];
     // Packets in each cluster that are another's.
     let mut others = [0.0; 3];
-    for ttl in 1..256 {
-        for class in 0..CLASSES {
+    for (ttl, cells_of) in to.iter_mut().enumerate().skip(1) {
+        for (class, cell) in cells_of.iter_mut().enumerate() {
             let count = cells.counts[ttl][class];
             if count.sources == 0.0 {
                 continue;
@@ -244,7 +244,6 @@ pub(crate) fn split<'a>(senders: &'a [Sender], networks: &[u64], sampling: f64) 
             let each = count.packets / count.sources;
             let host = hosts.contains(&ttl);
             let real = beside(ttl, class);
-            let cell = &mut to[ttl][class];
             if host && count.sources > 2.0 * real {
                 *cell = To::Hosts;
                 others[To::Hosts as usize] += real.min(count.sources) * each;

@@ -468,3 +468,92 @@ fn controllers(parts: &[(Vector, &[Sender])], attack: &Attack, sampling: f64) ->
     }
     (apart.len() as u32).max(1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::{Draw, attack, sender};
+
+    const START: u64 = 1_000_000_000_000;
+
+    /// Senders and the attack that they make, with a minute of quiet around it.
+    fn judged(senders: Vec<Sender>, vector: Vector) -> Coordination {
+        let attack = attack(vec![(vector, senders)]);
+        let part = &attack.parts[0];
+        examine(&[(vector, &part.senders)], &part.senders, &attack).expect("there are enough")
+    }
+
+    /// Machines that begin and stop on command, with packets of one make.
+    fn bots(draw: &mut Draw, n: u32, from_s: u64, to_s: u64) -> Vec<Sender> {
+        let mut of = |i: u32| Sender {
+            first_ns: START + from_s * 1_000_000_000 + draw.below(1_500_000_000),
+            last_ns: START + to_s * 1_000_000_000 - draw.below(1_500_000_000),
+            window: 64_240,
+            options: Strand::HEADER_KNOWN,
+            ..sender(0x5000_0000 + i * 7_919, 40 + (i % 17) as u8, 50 + draw.below(400))
+        };
+        (0..n).map(&mut of).collect()
+    }
+
+    /// People: they come when they like and stay for a while, with the systems that are in use.
+    fn people(draw: &mut Draw, n: u32) -> Vec<Sender> {
+        let mut of = |i: u32| {
+            let first = draw.below(80);
+            let systems = [64_240, 65_535, 29_200, 8_192, 14_600, 65_228, 42_340, 26_883];
+            let initial = if draw.below(3) == 0 { 128 } else { 64 };
+            Sender {
+                first_ns: START + first * 1_000_000_000,
+                last_ns: START + (first + 2 + draw.below(18)) * 1_000_000_000,
+                window: systems[draw.below(8) as usize],
+                options: Strand::HEADER_KNOWN | Flow::OPT_MSS | Flow::OPT_SACK,
+                ..sender(
+                    0x5000_0000 + i * 7_919,
+                    initial - 6 - draw.below(15) as u8,
+                    5 + draw.below(60),
+                )
+            }
+        };
+        (0..n).map(&mut of).collect()
+    }
+
+    #[test]
+    fn machines_under_one_command_act_as_one() {
+        let mut draw = Draw(11);
+        let found = judged(bots(&mut draw, 800, 0, 100), Vector::SynFlood);
+        assert!(found.probability > 0.95, "{found:?}");
+        assert!(found.start_spread_s < 1.0 && found.start_together > 0.99 && found.stop_together > 0.99);
+        assert!((found.fingerprints - 1.0).abs() < 0.01 && found.controllers_min == 1);
+        let said = found.because.join(" ");
+        assert!(
+            said.contains("How many people stand behind it cannot be told"),
+            "{said}"
+        );
+        assert!(!said.contains("group of people"));
+    }
+
+    #[test]
+    fn a_crowd_does_not_look_coordinated() {
+        let mut draw = Draw(12);
+        for vector in [Vector::SynFlood, Vector::HttpFlood] {
+            let found = judged(people(&mut draw, 2_000), vector);
+            assert!(found.probability < 0.1, "{found:?}");
+            assert!(found.fingerprints > 5.0 && found.start_together < 0.4);
+        }
+        assert!(examine(&[], &[], &attack(vec![(Vector::SynFlood, people(&mut draw, 30))])).is_none());
+    }
+
+    #[test]
+    fn groups_that_share_nothing_are_counted_and_waves_of_one_make_are_not() {
+        let mut draw = Draw(13);
+        let mut waves = bots(&mut draw, 300, 0, 20);
+        waves.extend(bots(&mut draw, 300, 60, 95).into_iter().map(|s| Sender {
+            address: std::net::Ipv6Addr::from_bits(s.address.to_bits() + 0x0100_0000),
+            ..s
+        }));
+        assert_eq!(judged(waves.clone(), Vector::SynFlood).controllers_min, 1);
+        for other in waves.iter_mut().filter(|s| s.first_ns > START + 30_000_000_000) {
+            (other.window, other.ttl_first) = (512, 240 + other.ttl_first % 8);
+        }
+        assert_eq!(judged(waves, Vector::SynFlood).controllers_min, 2);
+    }
+}

@@ -1,9 +1,10 @@
 //! Are the source addresses those of the senders?
 //!
-//! Eight tests on the sources of one cluster of one vector ([`crate::cluster`]), none of which decides alone. Each gives a likelihood ratio: how much more
-//! probable what was seen is if the sources were forged than if they were the senders' own. The ratios are multiplied onto
-//! even odds, with a cap on each, since they are not quite independent. The sizes of the ratios are this project's own
-//! judgement from measured captures, not published constants; the values behind them are printed with each case.
+//! Eight tests on the sources of one cluster of one vector ([`crate::cluster`]), none of which decides alone. Each gives
+//! a likelihood ratio: how much more probable what was seen is if the sources were forged than if they were the senders'
+//! own. The ratios are multiplied onto even odds, with a cap on each, since they are not quite independent. The sizes of
+//! the ratios are this project's own judgement from measured captures, not published constants; the values behind them
+//! are printed with each case.
 //!
 //! | test | what is compared | source |
 //! |---|---|---|
@@ -13,7 +14,7 @@
 //! | handshake | sources that completed a handshake receive at their address | RFC 4987 |
 //! | spread | distinct /16 networks against a uniform draw | Moore, Voelker, Savage, USENIX Security 2001 |
 //! | repeats | packets per source, and the size of the pool that they are drawn from | birthday estimate |
-//! | rates | variance over mean of the packets from each source: about 1 where each packet draws its address anew | Poisson |
+//! | rates | variance of the packets from each source against that of drawing each packet's address anew | Poisson |
 //! | density | blocks of 256 addresses that are full | judgement |
 //!
 //! Where tests disagree strongly, or the interval is wide, the cluster is [`Origin::Undetermined`].
@@ -145,7 +146,7 @@ fn judge<'a>(cluster: Cluster<'a>, part: &Part, attack: &Attack, atlas: &Atlas, 
         ("space", space),
         ("spread", spread(senders)),
         ("repeats", unless_so_made(repeats(senders, part, attack.level))),
-        ("rates", unless_so_made(rates(senders, part))),
+        ("rates", rates(senders, part)),
         ("density", density(senders)),
     ];
     let (mut tests, mut unmade) = (Vec::new(), Vec::new());
@@ -601,12 +602,13 @@ fn repeats(senders: &[Sender], part: &Part, level: u32) -> Made {
 }
 
 /// Machines have their own speeds. Who draws each packet's address anew from a pool gives all addresses of it about as many packets, as
-/// many more or fewer as chance does: variance over mean is then about one (Poisson).
+/// many more or fewer as chance does. Counts are then Poisson without the zeros, which nobody sees: for a Poisson mean of `l` the mean of
+/// those seen is `m = l / (1 - exp(-l))`, and their variance over their mean `1 + l - m`. The value is the variance over what that gives.
 fn rates(senders: &[Sender], part: &Part) -> Made {
     let n = senders.len() as f64;
     let observed = || senders.iter().map(|s| s.packets as f64 / part.sampling);
     let mean = observed().sum::<f64>() / n.max(1.0);
-    if senders.len() < 100 || mean < 2.0 {
+    if senders.len() < 100 || mean < 1.5 {
         return Err("too few packets from each source to compare their speeds".to_owned());
     }
     // Of a mixture it would only say that it is one.
@@ -615,17 +617,18 @@ fn rates(senders: &[Sender], part: &Part) -> Made {
         return Err("most sources were seen once: their speeds cannot be compared".to_owned());
     }
     let variance = observed().map(|packets| (packets - mean).powi(2)).sum::<f64>() / n;
-    let value = variance / mean;
+    let poisson = (0..100).fold(mean, |l, _| mean * (1.0 - (-l).exp()));
+    let value = variance / (mean * (1.0 + poisson - mean)).max(1e-9);
     let (ratio, what) = match () {
         () if value >= 5.0 => (1.0 / 50.0, "each has its own speed, as machines have"),
         () if value >= 1.8 => (1.0 / 10.0, "they differ in speed more than chance gives"),
-        () if (0.6..=1.3).contains(&value) && mean >= 3.0 => {
+        () if (0.7..=1.3).contains(&value) && mean >= 3.0 => {
             (5.0, "as if each packet drew its address anew from a pool")
         }
         () => (1.0, "which says little"),
     };
     let says = format!(
-        "the variance of packets from each source is {value:.1} times their mean of {mean:.1}: {what}"
+        "{mean:.1} packets from each source, and they vary {value:.1} times as much as chance gives: {what}"
     );
     said("rates", value, says, ratio)
 }

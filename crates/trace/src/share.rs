@@ -18,7 +18,9 @@
 //! - *Labels are wrong* in any case: a database puts a whole announced prefix into a wrong country. So it is the place that is drawn to
 //!   be wrong, with all its sources, not a share of a country: with a rate drawn from a Beta distribution for its kind of network, one
 //!   rate for all places of a kind, and its weight goes to another country, drawn in proportion to their shares. The heaviest
-//!   [`PLACES_MAX`] places are drawn one by one, the others by their mean.
+//!   [`PLACES_MAX`] places are drawn one by one, the others by their mean. What is in a place says how probable that is, by Bayes: a
+//!   block labelled with a country that otherwise has hardly a bot, and that is as full of them as the blocks of another, is more
+//!   probably the other's ([`Space`]).
 //! - *The audience* that is counted as attack is taken out with its own uncertainty ([`crate::audience`]).
 //!
 //! Each of [`DRAWS`] draws has its own generator, seeded by its number, so neither order nor threads could change a result. The interval is
@@ -44,7 +46,7 @@ const UNITS_MAX: usize = 2_048;
 /// Networks from which on the network is the unit of resampling; below, it is the prefix of /24 or /48.
 const NETWORKS_MIN: usize = 50;
 /// Places whose label is drawn to be wrong or right one by one.
-pub const PLACES_MAX: usize = 4_096;
+pub const PLACES_MAX: usize = 2_048;
 /// Weights of "the label is right" and "it is wrong" (Beta): countries of fixed lines, of mobile networks, of hosting, proxies, satellites
 /// and anycast (SCIENCE 5.3); then the network that announces an address, and its kind, which are this project's judgement.
 const RIGHT: [(f64, f64); 5] = [(98.0, 2.0), (95.0, 5.0), (85.0, 15.0), (198.0, 2.0), (95.0, 5.0)];
@@ -270,6 +272,90 @@ struct Cell {
     weight: Weight,
 }
 
+/// Addresses at equal distances that tell how much of the announced IPv4 space each country has.
+const SPACE_ASKED: u32 = 1 << 16;
+/// Bounds of the factor by which what is in a place moves the odds that its label is wrong.
+const ODDS: (f64, f64) = (0.2, 100.0);
+/// How unevenly places of one country are filled: the shape of a Gamma distribution of their density. Nobody knows it of a botnet, so
+/// draws take turns: very unevenly (most places have hardly any sender), and up to about as chance and large providers give.
+const UNEVEN: [f64; 3] = [0.1, 0.4, 1.6];
+/// Places that are gone through together.
+const BLOCK: usize = 64;
+
+/// How much announced IPv4 space countries have, and so how full of senders they are.
+struct Space {
+    /// Shares of it.
+    shares: BTreeMap<Country, f64>,
+    /// Addresses in all.
+    announced: f64,
+}
+
+impl Space {
+    fn of(atlas: &Atlas) -> Space {
+        let step = u32::MAX / SPACE_ASKED;
+        let addresses: Vec<_> = (0..SPACE_ASKED)
+            .map(|i| std::net::Ipv4Addr::from_bits(i * step + step / 2).to_ipv6_mapped())
+            .collect();
+        let mut ids = Vec::with_capacity(addresses.len());
+        atlas.lookup_all(&addresses, &mut ids);
+        let mut shares: BTreeMap<Country, f64> = BTreeMap::new();
+        let mut all = 0.0;
+        for place in ids.iter().map(|id| atlas.place(*id)).filter(|place| place.routed) {
+            *shares.entry(place.country).or_default() += 1.0;
+            all += 1.0;
+        }
+        shares.values_mut().for_each(|share| *share /= f64::max(all, 1.0));
+        Space {
+            shares,
+            announced: (all * f64::from(step)).max(1.0),
+        }
+    }
+
+    fn share(&self, country: Country) -> f64 {
+        let share = self.shares.get(&country).copied().unwrap_or(0.0);
+        share.max(1.0 / f64::from(SPACE_ASKED))
+    }
+
+    /// For a place of `n` senders labelled with slot `label`: how many times as probable it is that the label is wrong than its kind alone
+    /// says, and how probable each slot is then. `slots` are the countries with their senders. `None` where its size is not known.
+    ///
+    /// If it is country `d`'s, its number is negative binomial around `d`'s density times its size; a wrong place is
+    /// anywhere as probably as there is space.
+    fn odds(
+        &self,
+        prefix: Prefix,
+        n: f64,
+        label: usize,
+        slots: &[(Country, f64)],
+        uneven: f64,
+    ) -> Option<(f64, Vec<f64>)> {
+        if prefix.len < 96 {
+            return None;
+        }
+        let size = 2f64.powi(128 - i32::from(prefix.len)) / self.announced;
+        // But for what all countries share.
+        let likelihood = |mean: f64| {
+            let mean = mean.max(1e-12);
+            n * mean.ln() - (n + uneven) * (mean + uneven).ln()
+        };
+        let (country, senders) = *slots.get(label)?;
+        let own = self.share(country);
+        // What the others of its country tell: it must not speak for itself.
+        let as_labelled = likelihood((senders - n + 0.5) / (own - size).max(0.05 * own) * size);
+        let mut to: Vec<f64> = slots
+            .iter()
+            .map(|(country, senders)| {
+                let space = self.share(*country);
+                let ratio = (likelihood(senders / space * size) - as_labelled).min(30.0).exp();
+                space / (1.0 - own).max(0.1) * ratio
+            })
+            .collect();
+        to[label] = 0.0;
+        let odds: f64 = to.iter().sum();
+        Some((odds.clamp(ODDS.0, ODDS.1), to))
+    }
+}
+
 /// Senders by unit and place.
 struct Cells {
     units: usize,
@@ -376,6 +462,7 @@ pub fn place(senders: &[Sender], atlas: &Atlas, seen: Seen) -> Placement {
         return Placement::default();
     }
     let cells = Cells::of(senders, atlas, seen);
+    let space = Space::of(atlas);
     fn counted<K>(rows: Vec<Row<K>>) -> Vec<Counted<K>> {
         let of = |row: Row<K>| Counted {
             key: row.key,
@@ -389,12 +476,20 @@ pub fn place(senders: &[Sender], atlas: &Atlas, seen: Seen) -> Placement {
         seed,
         sources: false,
         usual: None,
+        space: None,
     };
     let everything = |seed| List {
         listed: usize::MAX,
         ..list(seed)
     };
-    let (countries, _) = cells.shares(&everything(1), |spot| spot.country, Spot::country_label);
+    let (countries, _) = cells.shares(
+        &List {
+            space: Some(&space),
+            ..everything(1)
+        },
+        |spot| spot.country,
+        Spot::country_label,
+    );
     let (kinds, _) = cells.shares(&everything(2), |spot| spot.kind, Spot::kind_label);
     let (prefixes, _) = cells.shares(&list(3), |spot| spot.prefix, |_| None);
     let (networks, _) = cells.shares(&list(4), |spot| spot.asn, Spot::network_label);
@@ -423,11 +518,13 @@ pub(crate) fn locate(senders: &[Sender], atlas: &Atlas, seen: Seen, usual: Optio
         return Location::default();
     }
     let cells = Cells::of(senders, atlas, seen);
+    let space = Space::of(atlas);
     let list = |seed, listed| List {
         listed,
         seed,
         sources: true,
         usual,
+        space: None,
     };
     fn located<K>(rows: Vec<Row<K>>) -> Vec<Located<K>> {
         let of = |row: Row<K>| Located {
@@ -442,7 +539,14 @@ pub(crate) fn locate(senders: &[Sender], atlas: &Atlas, seen: Seen, usual: Optio
         };
         rows.into_iter().map(of).collect()
     }
-    let (countries, taken_out) = cells.shares(&list(5, usize::MAX), |spot| spot.country, Spot::country_label);
+    let (countries, taken_out) = cells.shares(
+        &List {
+            space: Some(&space),
+            ..list(5, usize::MAX)
+        },
+        |spot| spot.country,
+        Spot::country_label,
+    );
     let (kinds, _) = cells.shares(&list(6, usize::MAX), |spot| spot.kind, Spot::kind_label);
     let (networks, _) = cells.shares(&list(7, LISTED), |spot| spot.asn, Spot::network_label);
     let networks = cells.described(
@@ -526,6 +630,8 @@ struct List<'a> {
     sources: bool,
     /// The audience to take out and to compare with.
     usual: Option<&'a Usual>,
+    /// For lists of countries: what says how probable a wrong label is.
+    space: Option<&'a Space>,
 }
 
 /// What the draws say of one key by one measure.
@@ -582,9 +688,19 @@ fn interval(values: &mut [f64], estimate: f64) -> Interval {
     }
 }
 
-/// Labels that may be wrong: heavy places one by one, by kind of label, and what is left by slot.
+/// A place whose label is drawn to be right or wrong.
+struct Heavy {
+    slot: u32,
+    share: f64,
+    /// How many times the odds that it is wrong are those of its kind.
+    odds: f64,
+    /// Where it is then: running sums over the slots. Empty: anywhere else, by the slots' shares.
+    to: Vec<f32>,
+}
+
+/// Labels that may be wrong: heavy places one by one, by kind of label and the most doubtful first, and what is left by slot.
 struct Labels {
-    heavy: Vec<Vec<(u32, f64)>>,
+    heavy: Vec<Vec<Heavy>>,
     light: Vec<Vec<f64>>,
 }
 
@@ -703,7 +819,16 @@ impl Cells {
         }
         let total: f64 = counts.iter().sum();
         let by_sources = measure == Measure::Sources;
-        let labels = self.labels(measure, slots, slot_of, label, total);
+        // Where no space is asked for, how uneven it is does not matter.
+        let turns = if list.space.is_some() {
+            UNEVEN.as_slice()
+        } else {
+            &UNEVEN[..1]
+        };
+        let labels: Vec<Labels> = turns
+            .iter()
+            .map(|uneven| self.labels(list, measure, (slots, slot_of), label, total, *uneven))
+            .collect();
         let given = self.given(measure, slot_of);
         // What was not seen, by the square root of its part: of the units, of the packets, of the sources.
         let units = if by_sources {
@@ -797,7 +922,7 @@ impl Cells {
                 }
             }
             drawn.taken.push(subtract(&now, &audience, &mut p));
-            labels.confuse(&mut p, &base, &mut random);
+            labels[draw % labels.len()].confuse(&mut p, &base, &mut random);
             for (values, share) in drawn.values.iter_mut().zip(&p) {
                 values.push(*share);
             }
@@ -826,49 +951,91 @@ impl Cells {
 
     fn labels(
         &self,
+        list: &List<'_>,
         measure: Measure,
-        slots: usize,
-        slot_of: &[u32],
+        (slots, slot_of): (usize, &[u32]),
         label: &impl Fn(&Spot) -> Option<usize>,
         total: f64,
+        uneven: f64,
     ) -> Labels {
-        let mut places: Vec<(PlaceId, usize, u32, f64)> = self
-            .all
-            .iter()
-            .zip(slot_of)
-            .filter_map(|(cell, slot)| {
-                Some((
-                    cell.place,
-                    label(&cell.spot)?,
-                    *slot,
-                    measure.of(cell.weight) / total,
-                ))
-            })
-            .collect();
-        places.sort_unstable_by_key(|place| place.0);
+        struct Place {
+            id: PlaceId,
+            label: usize,
+            slot: u32,
+            prefix: Prefix,
+            share: f64,
+            senders: f64,
+        }
+        let mut places: Vec<Place> = Vec::new();
+        let mut countries = vec![(Country::UNKNOWN, 0.0); slots];
+        for (cell, slot) in self.all.iter().zip(slot_of) {
+            let senders = cell.weight.sources as f64;
+            let country = &mut countries[*slot as usize];
+            *country = (cell.spot.country, country.1 + senders);
+            if let Some(label) = label(&cell.spot) {
+                places.push(Place {
+                    id: cell.place,
+                    label,
+                    slot: *slot,
+                    prefix: cell.spot.prefix,
+                    share: measure.of(cell.weight) / total,
+                    senders,
+                });
+            }
+        }
+        countries.truncate(slots - 1);
+        places.sort_unstable_by_key(|place| place.id);
         places.dedup_by(|later, earlier| {
-            let same = later.0 == earlier.0;
+            let same = later.id == earlier.id;
             if same {
-                earlier.3 += later.3;
+                earlier.share += later.share;
+                earlier.senders += later.senders;
             }
             same
         });
         if places.len() > PLACES_MAX {
-            places.select_nth_unstable_by(PLACES_MAX, |a, b| b.3.total_cmp(&a.3).then(a.0.cmp(&b.0)));
-            places[..PLACES_MAX].sort_unstable_by_key(|place| place.0);
+            places.select_nth_unstable_by(PLACES_MAX, |a, b| {
+                b.share.total_cmp(&a.share).then(a.id.cmp(&b.id))
+            });
+            places[..PLACES_MAX].sort_unstable_by_key(|place| place.id);
         }
         let mut labels = Labels {
-            heavy: vec![Vec::new(); RIGHT.len()],
+            heavy: (0..RIGHT.len()).map(|_| Vec::new()).collect(),
             light: vec![Vec::new(); RIGHT.len()],
         };
-        for (at, &(_, label, slot, share)) in places.iter().enumerate() {
-            if at < PLACES_MAX {
-                labels.heavy[label].push((slot, share));
-            } else {
-                let light = &mut labels.light[label];
+        for (at, place) in places.iter().enumerate() {
+            if at >= PLACES_MAX {
+                let light = &mut labels.light[place.label];
                 light.resize(slots, 0.0);
-                light[slot as usize] += share;
+                light[place.slot as usize] += place.share;
+                continue;
             }
+            let by_space = list.space.and_then(|space| {
+                space.odds(
+                    place.prefix,
+                    place.senders,
+                    place.slot as usize,
+                    &countries,
+                    uneven,
+                )
+            });
+            let (odds, to) = by_space.unwrap_or((1.0, Vec::new()));
+            let mut sum = 0.0;
+            labels.heavy[place.label].push(Heavy {
+                slot: place.slot,
+                share: place.share,
+                odds,
+                to: to
+                    .into_iter()
+                    .map(|weight| {
+                        sum += weight as f32;
+                        sum
+                    })
+                    .collect(),
+            });
+        }
+        for heavy in &mut labels.heavy {
+            heavy.sort_by(|a, b| b.odds.total_cmp(&a.odds));
         }
         labels
     }
@@ -913,7 +1080,7 @@ fn against(its: f64, clients: f64, shares: &[f64], estimate: f64, seed: u64) -> 
     let mut ratios: Vec<f64> = shares
         .iter()
         .zip(&usuals)
-        .map(|(share, usual)| share / usual.max(1e-3 * least))
+        .map(|(share, usual)| share / usual.max(0.1 * least))
         .collect();
     let usual = its / clients;
     (
@@ -939,7 +1106,8 @@ impl Labels {
                     sum
                 }));
             }
-            let rate = Beta::new(*wrong, *right).map_or(0.0, |beta| beta.sample(random));
+            let of_kind = Beta::new(*wrong, *right).map_or(0.0, |beta| beta.sample(random));
+            let rate = |odds: f64| of_kind * odds / (1.0 - of_kind + of_kind * odds);
             // A share counted under this label, as it is in this draw.
             let scaled = |slot: usize, share: f64| {
                 if base[slot] > 0.0 {
@@ -948,19 +1116,36 @@ impl Labels {
                     0.0
                 }
             };
-            // From one wrong place to the next: a geometric number of places on.
-            let step = |random: &mut Pcg64Mcg| {
-                let u = ((random.next_u64() >> 11) as f64 + 1.0) / (1u64 << 53) as f64;
-                (u.ln() / (1.0 - rate).ln()).min(1e9) as usize
-            };
-            let mut at = if rate > 0.0 { step(random) } else { usize::MAX };
-            while let Some(&(slot, share)) = heavy.get(at) {
-                let share = scaled(slot as usize, share);
-                p[slot as usize] -= share;
-                if let Some(to) = another(slot as usize, &from, &cumulated, random) {
-                    p[to] += share;
+            let uniform = |random: &mut Pcg64Mcg| (random.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
+            for block in heavy.chunks(BLOCK) {
+                // From one place that may be wrong to the next: a geometric number of places on at the block's highest rate, and of those
+                // by chance as many as the place's own rate wants.
+                let most = rate(block[0].odds).min(1.0 - 1e-9);
+                let per_step = (1.0 - most).ln();
+                let step = |random: &mut Pcg64Mcg| {
+                    let u = uniform(random) + 1.0 / (1u64 << 54) as f64;
+                    (u.ln() / per_step).min(1e9) as usize
+                };
+                let mut at = if most > 0.0 { step(random) } else { BLOCK };
+                while let Some(place) = block.get(at) {
+                    let slot = place.slot as usize;
+                    if uniform(random) * most < rate(place.odds) {
+                        let share = scaled(slot, place.share);
+                        p[slot] -= share;
+                        let to = match place.to.last() {
+                            // Every other time by the shares alone: densities are no more than a hint of where.
+                            Some(all) if *all > 0.0 && random.next_u64() >> 63 == 0 => {
+                                let u = uniform(random) as f32 * all;
+                                Some(place.to.partition_point(|sum| *sum <= u).min(place.to.len() - 1))
+                            }
+                            _ => another(slot, &from, &cumulated, random),
+                        };
+                        if let Some(to) = to {
+                            p[to] += share;
+                        }
+                    }
+                    at += 1 + step(random);
                 }
-                at += 1 + step(random);
             }
             // What light places lose goes to all others in proportion: one sum serves all.
             let part = |lost: f64, share: f64| {
@@ -973,7 +1158,7 @@ impl Labels {
             let lost: Vec<f64> = light
                 .iter()
                 .enumerate()
-                .map(|(slot, share)| rate * scaled(slot, *share))
+                .map(|(slot, share)| of_kind * scaled(slot, *share))
                 .collect();
             let all: f64 = lost
                 .iter()
@@ -1101,6 +1286,7 @@ mod tests {
             seed: 1,
             sources: true,
             usual: None,
+            space: None,
         };
         cells.shares(&list, |spot| spot.country, Spot::country_label).0
     }
@@ -1168,8 +1354,24 @@ mod tests {
         assert!(rows.iter().map(|row| row.packets.first).sum::<f64>() < 1.01);
         let mut p = vec![0.5, 0.3, 0.2];
         let base = p.clone();
+        let heavy = |slot: u32, share: f64, odds: f64| Heavy {
+            slot,
+            share,
+            odds,
+            to: if slot == 1 {
+                vec![0.5, 0.5, 1.5]
+            } else {
+                Vec::new()
+            },
+        };
         let labels = Labels {
-            heavy: vec![vec![(0, 0.1); 5], vec![(1, 0.3)], vec![(2, 0.2)], vec![], vec![]],
+            heavy: vec![
+                (0..5).map(|_| heavy(0, 0.1, 1.0)).collect(),
+                vec![heavy(1, 0.3, 9.0)],
+                vec![heavy(2, 0.2, 0.5)],
+                vec![],
+                vec![],
+            ],
             light: vec![vec![0.0; 3], vec![0.0; 3], vec![], vec![], vec![]],
         };
         let mut moved = false;
