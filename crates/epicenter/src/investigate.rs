@@ -8,11 +8,12 @@ use std::time::Duration;
 use anyhow::Context;
 use detect::{Options, Tally};
 use incident::case::{EXPORTERS_SHOWN, Input};
+use incident::verdict::Evidence;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use wire::{Batch, Collector};
 
 use crate::args::{Format, InvestigateArgs};
-use crate::{case_json, case_text, fingerprint, input, lookup, tell};
+use crate::{case_json, case_text, claims, fingerprint, input, lookup, tell};
 
 /// Bytes from which on a progress bar is worth the eye.
 const PROGRESS_FROM: u64 = 32 << 20;
@@ -21,6 +22,10 @@ const PROGRESS_FROM: u64 = 32 << 20;
 pub(crate) fn run(args: &InvestigateArgs) -> anyhow::Result<ExitCode> {
     // Counting needs no atlas, so it is loaded while the input is read; but a wrong --atlas is told before an hour of reading.
     let atlas = lookup::open(&args.atlas)?;
+    let claims = match &args.claims {
+        Some(path) => claims::read(path)?,
+        None => Vec::new(),
+    };
     let bar = progress_bar(args);
     let mut collector = args.exports.collector()?;
     let mut read = read_all(args, &mut collector, &bar);
@@ -53,6 +58,12 @@ pub(crate) fn run(args: &InvestigateArgs) -> anyhow::Result<ExitCode> {
         .sort_by(|a, b| b.records.cmp(&a.records).then(a.address.cmp(&b.address)));
     case.exporters.truncate(EXPORTERS_SHOWN);
     drop(tally);
+    let evidence = Evidence {
+        first_ns: case.inputs.iter().filter_map(|input| input.first_ns).min(),
+        last_ns: case.inputs.iter().filter_map(|input| input.last_ns).max(),
+        ..Evidence::default()
+    };
+    case.verdicts = incident::judge(&claims, &case.incidents, &evidence);
     let printed = match args.format {
         Format::Json => case_json::render(&case, &atlas)?,
         Format::Text => case_text::render(&case, &atlas, style(args)),
