@@ -49,6 +49,9 @@ pub(crate) enum Command {
         after_help = "Examples:\n  epicenter lookup 8.8.8.8 2606:4700::1111\n  epicenter lookup --format json --file addresses.txt\n  cut -f1 log | epicenter lookup -"
     )]
     Lookup(LookupArgs),
+    /// From what somebody said to claims that `investigate --claims` can judge
+    #[command(subcommand)]
+    Claims(ClaimsCommand),
     /// Build an address database from your own tables, or show what one is made of
     #[command(subcommand)]
     Atlas(AtlasCommand),
@@ -70,6 +73,22 @@ pub(crate) enum AtlasCommand {
     Build(BuildArgs),
     /// Show build date, digest, size, sources and their attribution
     Show(ShowArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ClaimsCommand {
+    /// Propose what a sentence says, by its words, for a person to confirm; prints TOML
+    #[command(
+        after_help = "Example:\n  epicenter claims propose \"IP addresses originating in the Ukraine area\" > claims.toml\n  epicenter investigate --claims claims.toml capture.pcap"
+    )]
+    Propose(ProposeArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ProposeArgs {
+    /// Sentences as they were said; `-` reads them from standard input, one a line
+    #[arg(required = true, value_name = "SENTENCE")]
+    pub(crate) sentences: Vec<String>,
 }
 
 /// How a case is printed.
@@ -100,6 +119,9 @@ pub(crate) struct InvestigateArgs {
     /// Where a service of the reports and probes is, as x=192.0.2.0/24; may be given several times
     #[arg(long, value_name = "NAME=CIDR", value_parser = service)]
     pub(crate) service: Vec<(String, atlas::Prefix)>,
+    /// Statements to hold against the evidence: a TOML file (docs/claims.md)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) claims: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) exports: ExportArgs,
     #[command(flatten)]

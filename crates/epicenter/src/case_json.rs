@@ -5,7 +5,8 @@ use std::net::IpAddr;
 
 use atlas::Atlas;
 use incident::Case;
-use incident::case::{Confidence, Incident, Located, Meaning, Origin, Share, Sources};
+use incident::case::{Confidence, Incident, Located, Meaning, Origin, Share, Sources, Verdict};
+use incident::claim::{Extent, Proposition};
 use serde_json::{Value, json};
 
 use crate::outages;
@@ -57,7 +58,7 @@ pub(crate) fn render(case: &Case, atlas: &Atlas) -> anyhow::Result<String> {
             "restarts": exporter.losses.restarts,
         })).collect::<Vec<_>>(),
         "incidents": case.incidents.iter().map(incident).chain(case.outages.iter().map(outages::incident)).collect::<Vec<_>>(),
-        "verdicts": [],
+        "verdicts": case.verdicts.iter().map(verdict).collect::<Vec<_>>(),
         "scans": case.scans.iter().map(|scan| json!({
             "source": IpAddr::V6(scan.source).to_canonical().to_string(),
             "hosts": scan.hosts,
@@ -168,6 +169,12 @@ pub(crate) fn incident(incident: &Incident) -> Value {
             "controllers_min": coordination.controllers_min,
             "because": coordination.because,
         })),
+        "size": incident.size.iter().map(|standing| json!({
+            "what": standing.what,
+            "value": round(standing.value),
+            "percentile": { "from": round(standing.percentile.0), "to": round(standing.percentile.1) },
+            "says": standing.says,
+        })).collect::<Vec<_>>(),
         "confidence": confidence(incident.confidence),
         "caveats": incident.caveats,
     })
@@ -214,6 +221,75 @@ pub(crate) fn origin(origin: Origin) -> &'static str {
         Origin::Forged => "forged",
         Origin::Undetermined => "undetermined",
     }
+}
+
+/// A verdict; what is not known of the claim is left out.
+fn verdict(verdict: &Verdict) -> Value {
+    let claim = &verdict.claim;
+    let mut said = json!({ "said": claim.said });
+    let grade = claim.grade.map(|grade| grade.to_string());
+    for (key, value) in [
+        ("by", claim.by.clone()),
+        ("at", claim.at_ns.map(time)),
+        ("url", claim.url.clone()),
+        ("archived", claim.archived.clone()),
+        ("grade", grade),
+    ] {
+        if let Some(value) = value {
+            said[key] = json!(value);
+        }
+    }
+    let mut printed = json!({
+        "claim": said,
+        "proposition": proposition(&claim.proposition),
+        "assessable": verdict.assessable,
+        "words": verdict.words.text(),
+        "confidence": confidence(verdict.confidence),
+        "because": verdict.because,
+        "would_change": verdict.would_change,
+    });
+    if let Some(probability) = verdict.probability {
+        printed["probability"] = share(probability);
+    }
+    if let Some(about) = &verdict.about {
+        printed["about"] = json!(about);
+    }
+    printed
+}
+
+/// A proposition with the fields of a claims file, and as a sentence.
+fn proposition(proposition: &Proposition) -> Value {
+    let extent = |extent: Extent| match extent {
+        Extent::Any => "any",
+        Extent::Most => "most",
+    };
+    let mut printed = match proposition {
+        Proposition::FromCountries { countries, extent: e } => json!({
+            "countries": countries.iter().map(|c| c.as_str()).collect::<Vec<_>>(), "extent": extent(*e),
+        }),
+        Proposition::FromNetworks { networks, extent: e } => {
+            json!({ "networks": networks, "extent": extent(*e) })
+        }
+        Proposition::ActorState { state: Some(state) } => json!({ "state": state.as_str() }),
+        Proposition::ActorGroup { name } | Proposition::Vector { name } => json!({ "name": name }),
+        Proposition::Coordinated { large_group } => json!({ "large_group": large_group }),
+        Proposition::StartedAt { at_ns, within_s } | Proposition::EndedAt { at_ns, within_s } => {
+            json!({ "at": time(*at_ns), "within_s": within_s })
+        }
+        Proposition::Restored { at_ns } => json!({ "at": time(*at_ns) }),
+        Proposition::PeopleAffected { at_least } => json!({ "at_least": at_least }),
+        Proposition::ExposedOrigin { prefix } => json!({ "prefix": prefix.to_string() }),
+        Proposition::ProviderOff { network, country } => match country {
+            Some(country) => json!({ "network": network, "country": country.as_str() }),
+            None => json!({ "network": network }),
+        },
+        Proposition::ActorState { state: None } | Proposition::ManyResources | Proposition::IsAttack => {
+            json!({})
+        }
+    };
+    printed["kind"] = json!(proposition.kind());
+    printed["sentence"] = json!(proposition.sentence());
+    printed
 }
 
 /// What the geography of the sources means.

@@ -44,6 +44,7 @@ pub(crate) fn render(case: &Case, atlas: &Atlas, style: Style) -> String {
     for (i, incident) in case.incidents.iter().enumerate() {
         page.incident(incident, (case.incidents.len() > 1).then_some(i + 1));
     }
+    page.verdicts(case);
     page.scans(case);
     page.inputs(case);
     page.footer(atlas);
@@ -80,7 +81,8 @@ impl Page {
         let indent = " ".repeat(first.chars().count());
         let mut line = first.to_owned();
         let mut empty = true;
-        for word in text.split_whitespace() {
+        let room = WIDTH.saturating_sub(indent.len()).max(20);
+        for word in text.split_whitespace().flat_map(|word| pieces(word, room)) {
             if !empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
                 self.line(&line);
                 line = indent.clone();
@@ -89,7 +91,7 @@ impl Page {
             if !empty {
                 line.push(' ');
             }
-            line.push_str(word);
+            line.push_str(&word);
             empty = false;
         }
         self.line(&line);
@@ -209,11 +211,26 @@ impl Page {
             ));
             self.wrapped("      ", &vector.why);
         }
+        self.size(incident);
         self.sources(incident);
         self.heading("WHAT IS NOT KNOWN");
         for caveat in &incident.caveats {
             self.wrapped("  - ", caveat);
         }
+    }
+
+    fn size(&mut self, incident: &Incident) {
+        if incident.size.is_empty() {
+            return;
+        }
+        self.heading("HOW LARGE (against published attacks)");
+        for standing in &incident.size {
+            self.wrapped(
+                &format!("  {:<20} ", standing.what),
+                &without_addresses(&standing.says),
+            );
+        }
+        self.line("  Where each figure was read: --format json");
     }
 
     /// Packets over time, one column a step.
@@ -507,6 +524,68 @@ impl Page {
         ));
     }
 
+    /// What was said, and what this evidence says of it. How likely and how good the evidence is stand in lines of their own.
+    fn verdicts(&mut self, case: &Case) {
+        if case.verdicts.is_empty() {
+            return;
+        }
+        self.heading("CLAIMS (what was said, and what this evidence says of it)");
+        for (i, verdict) in case.verdicts.iter().enumerate() {
+            let claim = &verdict.claim;
+            self.line("");
+            let quoted = self.bold(&format!("\"{}\"", one_line(&claim.said)));
+            self.wrapped(&format!("{:>3}. ", i + 1), &quoted);
+            let source: Vec<String> = [claim.by.clone(), claim.at_ns.map(time), claim.url.clone()]
+                .into_iter()
+                .flatten()
+                .map(|text| one_line(&text))
+                .collect();
+            if !source.is_empty() {
+                self.wrapped("     ", &source.join(", "));
+            }
+            self.wrapped("     taken as   ", &one_line(&claim.proposition.sentence()));
+            let probability = verdict.probability.map_or(String::new(), |p| {
+                let percent = |p: f64| format!("{:.0}", p * 100.0);
+                let (low, high) = (percent(p.low), percent(p.high));
+                if low == high {
+                    format!(" ({} %)", percent(p.estimate))
+                } else {
+                    format!(" ({} % [{low}, {high}])", percent(p.estimate))
+                }
+            });
+            let words = self.bold(verdict.words.text());
+            self.wrapped("     verdict    ", &format!("{words}{probability}"));
+            if let Some(about) = &verdict.about {
+                self.wrapped("                ", &format!("This speaks of {about}."));
+            }
+            // How good the evidence is stands alone, in a sentence of its own.
+            let (good, because): (Vec<&String>, Vec<&String>) = verdict
+                .because
+                .iter()
+                .partition(|sentence| sentence.starts_with("Confidence in this evidence"));
+            for sentence in good {
+                self.wrapped("     evidence   ", &one_line(sentence));
+            }
+            for (i, sentence) in because.into_iter().enumerate() {
+                let label = if i == 0 {
+                    "     because    - "
+                } else {
+                    "                - "
+                };
+                self.wrapped(label, &one_line(sentence));
+            }
+            for (i, sentence) in verdict.would_change.iter().enumerate() {
+                let label = if i == 0 {
+                    "     would      - "
+                } else {
+                    "     change it  - "
+                };
+                let label = if i > 1 { "                - " } else { label };
+                self.wrapped(label, &one_line(sentence));
+            }
+        }
+    }
+
     fn scans(&mut self, case: &Case) {
         if case.scans.is_empty() {
             return;
@@ -638,6 +717,30 @@ impl Page {
         );
         self.line("Everything in full, for programs: the same command with --format json");
     }
+}
+
+/// A word in pieces that fit into a line.
+fn pieces(word: &str, room: usize) -> Vec<String> {
+    let letters: Vec<char> = word.chars().collect();
+    letters.chunks(room).map(|piece| piece.iter().collect()).collect()
+}
+
+/// A sentence without the addresses of its sources.
+fn without_addresses(text: &str) -> String {
+    let mut parts = text.split(", https://");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find([')', ';', ' ']).unwrap_or(part.len());
+        out.push_str(part.get(end..).unwrap_or_default());
+    }
+    out
+}
+
+/// A text of somebody else's without what moves a terminal.
+fn one_line(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
 }
 
 fn vector_names(incident: &Incident) -> String {
@@ -859,6 +962,27 @@ mod tests {
         assert_eq!(duration(23_680_000_000), "23.7 s");
         assert_eq!(duration(23_500_000), "23.5 ms");
         assert_eq!(duration(3_600_000_000_000), "60 min 0 s");
+    }
+
+    #[test]
+    fn nothing_is_wider_than_the_page() {
+        let mut page = Page {
+            text: String::new(),
+            style: Style::default(),
+        };
+        page.wrapped("  - ", &format!("see {} there", "x".repeat(300)));
+        assert!(
+            page.text.lines().all(|line| line.chars().count() <= WIDTH),
+            "{}",
+            page.text
+        );
+        assert_eq!(page.text.matches('x').count(), 300);
+        assert_eq!(
+            without_addresses(
+                "99 % (Cloudflare, 2025, https://a.example/x?y=1); and (B, https://b.example)."
+            ),
+            "99 % (Cloudflare, 2025); and (B)."
+        );
     }
 
     #[test]

@@ -12,13 +12,14 @@ use detect::{Options, Tally};
 use incident::Case;
 use incident::case::{EXPORTERS_SHOWN, Input, Signals};
 use incident::outage::{Attacked, Outage};
+use incident::verdict::Evidence;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use trace::Past;
 use wire::{Batch, Collector};
 
 use crate::args::{Format, InvestigateArgs};
 use crate::signals::Signal;
-use crate::{case_json, case_text, fingerprint, input, lookup, signals, tell};
+use crate::{case_json, case_text, claims, fingerprint, input, lookup, signals, tell};
 
 /// Bytes from which on a progress bar is worth the eye.
 const PROGRESS_FROM: u64 = 32 << 20;
@@ -27,6 +28,10 @@ const PROGRESS_FROM: u64 = 32 << 20;
 pub(crate) fn run(args: &InvestigateArgs) -> anyhow::Result<ExitCode> {
     // Counting needs no atlas, so it is loaded while the input is read; but a wrong --atlas is told before an hour of reading.
     let atlas = lookup::open(&args.atlas)?;
+    let claims = match &args.claims {
+        Some(path) => claims::read(path)?,
+        None => Vec::new(),
+    };
     let bar = progress_bar(args);
     let mut collector = args.exports.collector()?;
     let mut read = read_all(&args.inputs, args.threads, &mut collector, &bar);
@@ -80,6 +85,7 @@ pub(crate) fn run(args: &InvestigateArgs) -> anyhow::Result<ExitCode> {
     drop(tally);
     case.signals = signal_files;
     case.outages = outages(&case, signals, &args.service);
+    case.verdicts = incident::judge(&claims, &case.incidents, &Evidence::of(&case));
     let printed = match args.format {
         Format::Json => case_json::render(&case, &atlas)?,
         Format::Text => case_text::render(&case, &atlas, style(args)),

@@ -7,6 +7,7 @@ mod args;
 mod case_json;
 mod case_text;
 mod chart;
+mod claims;
 mod decode;
 mod detect;
 mod detection;
@@ -27,7 +28,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
-use args::{AtlasCommand, Cli, Command};
+use args::{AtlasCommand, ClaimsCommand, Cli, Command};
 
 fn main() -> ExitCode {
     match run(Cli::parse()) {
@@ -50,6 +51,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Detect(args) => detect::run(&args),
         Command::Decode(args) => decode::run(&args),
         Command::Lookup(args) => lookup::lookup(&args),
+        Command::Claims(ClaimsCommand::Propose(args)) => claims::propose(&args),
         Command::Atlas(AtlasCommand::Build(args)) => lookup::build(&args),
         Command::Atlas(AtlasCommand::Show(args)) => lookup::show(&args),
         Command::Completions { shell } => {

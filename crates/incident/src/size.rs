@@ -175,7 +175,7 @@ const FIGURES: &[Figure] = &[
         figure: 500_000.0,
         below: None,
         who: "Aisuru with 15.72 Tbit/s, October 2025, Microsoft as reported",
-        url: "https://particle.news/story/microsoft-says-azure-neutralized-1572-tbps-aisuru-ddos-aimed-at-australian-endpoint",
+        url: "https://wnycyber.com/Current-Threat-Data.php?id=4520",
     },
     Figure {
         what: What::Sources,
@@ -275,7 +275,12 @@ pub fn standings(incident: &Incident) -> Vec<Standing> {
             Layer::Network
         }
     };
-    standings.push(standing(What::Duration, layer, lasted));
+    let mut duration = standing(What::Duration, layer, lasted);
+    if incident.ongoing {
+        duration.percentile.1 = 1.0;
+        duration.says = format!("at least {} It still ran when the input ends.", duration.says);
+    }
+    standings.push(duration);
     if senders > 0 {
         standings.push(standing(What::Sources, layer, senders as f64));
     }

@@ -27,6 +27,8 @@ const PLACE_RIGHT: f64 = 0.85;
 const PRESENT_UNSEEN: f64 = 0.1;
 /// By what factor the country of the senders moves the odds that its state did it (judgement of this project).
 const LR_SOURCE_COUNTRY: (f64, f64) = (0.8, 1.25);
+/// How often a state is named, by those who were attacked.
+const STATES_ARE_FEW: &str = "Of those who were attacked and answered a provider's question, 1 in 25 named a state (Cloudflare, second quarter of 2024, as reported; https://channelpostmea.com/2024/07/12/cloudflare-announces-its-2024-q2-ddos-report); such power is rented by anybody.";
 /// That a group which says that it did it did it, before anything else is known (judgement of this project).
 const PRIOR_GROUP: f64 = 0.1;
 /// A claim told what nobody could know and what the traffic confirms: least, best, most (judgement of this project).
@@ -335,7 +337,7 @@ fn spoken_of<'a>(
     Ok((vec![latest], says))
 }
 
-/// `SYN flood on 192.0.2.0/24, 2025-03-10T09:45:30Z to 2025-03-10T09:51:39Z (syn-flood-0123456789)`.
+/// `SYN flood on 192.0.2.1, 2025-03-10T09:45:30Z to 2025-03-10T09:51:39Z (syn-flood-0123456789)`.
 fn describe(incident: &Incident) -> String {
     let what = incident.vectors.first().map_or("attack", |v| v.vector.label());
     let end = match incident.end_ns {
@@ -343,9 +345,14 @@ fn describe(incident: &Incident) -> String {
         Some(end) => clock(end),
         None => "still running".to_owned(),
     };
+    let target = incident.target.to_string();
+    let host = target
+        .strip_suffix("/32")
+        .filter(|_| !target.contains(':'))
+        .or(target.strip_suffix("/128"));
     format!(
         "{what} on {}, {} to {end} ({})",
-        incident.target,
+        host.unwrap_or(&target),
         clock(incident.start_ns),
         incident.id
     )
@@ -756,7 +763,7 @@ fn from_places(
             // Each placed wrongly with the worst rate of the error model.
             let wrong = (1.0 - PLACE_RIGHT).powi(part.distinct.min(1_000) as i32);
             because.push(format!(
-                "One address's place is right in {:.0} of 100 cases at least (SCIENCE 5.3: hosting and leased blocks). That some machines of a world-wide attack stand in a given place is the ordinary case and shows nothing more.",
+                "One address's place is right in about {:.0} of 100 cases in the worst kind of network, hosting and leased blocks (error model of this project). That some machines of a world-wide attack stand in a given place is the ordinary case and shows nothing more.",
                 PLACE_RIGHT * 100.0
             ));
             Share {
@@ -896,10 +903,7 @@ fn actor_state(claim: &Claim, state: Option<Country>, incidents: &[Incident], mo
             }
         }
     }
-    because.push(
-        "Without such evidence, few attacks of this kind are a state's: they are rented by anybody."
-            .to_owned(),
-    );
+    because.push(STATES_ARE_FEW.to_owned());
     Found {
         because,
         confidence: Some((Confidence::Low, "nothing in traffic bears on who ordered it".to_owned())),

@@ -1,6 +1,7 @@
 //! The program from outside: every test runs the real binary, in a folder of its own.
 
 mod captures;
+mod claims;
 mod commands;
 mod detect;
 mod exports;
