@@ -3,7 +3,10 @@
 //! Attacks as published are no sample of all attacks: each provider counts what its own protection saw, in its own units. So a
 //! value gets a range of percentiles, never one, and the sentence names who counted, when, and where that can be read.
 
-use crate::case::{Incident, Standing};
+use crate::case::{Incident, Meaning, Standing};
+
+/// Where more than this may be forged and senders were not traced, sources are not counted as senders.
+const FORGED_FEW: f64 = 0.1;
 
 /// What is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -250,7 +253,7 @@ pub fn standings(incident: &Incident) -> Vec<Standing> {
         / 1e9;
     let senders = if incident.sources.senders.distinct > 0 {
         incident.sources.senders.distinct
-    } else if incident.sources.meaning == crate::case::Meaning::Senders {
+    } else if incident.sources.meaning == Meaning::Senders && incident.sources.forged.high <= FORGED_FEW {
         incident.sources.distinct
     } else {
         0

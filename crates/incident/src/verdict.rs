@@ -23,6 +23,8 @@ const DIRECT_MIN: f64 = 0.2;
 const FORGED_MAX: f64 = 0.8;
 /// How often one address's country is right at least: the worst of the error model, hosting and leased blocks (SCIENCE 5.3).
 const PLACE_RIGHT: f64 = 0.85;
+/// If more than this part of the packets may be forged among those that are placed, single addresses show nothing.
+const MIXED_IN_MAX: f64 = 0.1;
 /// That a world-wide attack had a sender in a country in which none was seen (judgement of this project).
 const PRESENT_UNSEEN: f64 = 0.1;
 /// By what factor the country of the senders moves the odds that its state did it (judgement of this project).
@@ -509,7 +511,7 @@ fn rows(incident: &Incident, places: &Places) -> Vec<Row> {
             .iter()
             .map(|c| {
                 Row::of_source(
-                    c.share,
+                    widened(c.share, mixed_in(incident)),
                     c.distinct,
                     country::named(c.country),
                     asked.contains(&c.country),
@@ -526,13 +528,32 @@ fn rows(incident: &Incident, places: &Places) -> Vec<Row> {
             .iter()
             .map(|n| {
                 Row::of_source(
-                    n.share,
+                    widened(n.share, mixed_in(incident)),
                     n.distinct,
                     format!("AS{} {}", n.asn, n.name),
                     asked.contains(&n.asn),
                 )
             })
             .collect(),
+    }
+}
+
+/// What part of the placed packets may be forged or from reflectors: none where senders were traced, else all that may be.
+fn mixed_in(incident: &Incident) -> f64 {
+    let sources = &incident.sources;
+    if sources.senders.distinct > 0 {
+        return 0.0;
+    }
+    (sources.forged.high + sources.reflected.high).clamp(0.0, 1.0)
+}
+
+/// A share of all packets as that of the direct ones, if so much of them may be something else: that may lie all in it or all outside.
+fn widened(share: Share, mixed_in: f64) -> Share {
+    let rest = (1.0 - mixed_in).max(1e-6);
+    Share {
+        estimate: share.estimate,
+        low: ((share.low - mixed_in) / rest).max(0.0).min(share.low),
+        high: (share.high / rest).min(1.0).max(share.high),
     }
 }
 
@@ -760,8 +781,23 @@ fn from_places(
             }
         }
         Extent::Any => {
-            // Each placed wrongly with the worst rate of the error model.
-            let wrong = (1.0 - PLACE_RIGHT).powi(part.distinct.min(1_000) as i32);
+            if let Some(mixed) = seen
+                .iter()
+                .map(|incident| mixed_in(incident))
+                .find(|&mixed| mixed > MIXED_IN_MAX)
+            {
+                because.push(format!(
+                    "Up to {:.0} % of the packets may be forged or from reflectors and could not be told from the others, so a few addresses there show nothing.",
+                    mixed * 100.0
+                ));
+                return Found {
+                    because,
+                    would_change,
+                    ..Found::default()
+                };
+            }
+            // Each placed wrongly with the worst rate of the error model; neighbours are wrong together.
+            let wrong = (1.0 - PLACE_RIGHT).powf((part.distinct as f64).sqrt());
             because.push(format!(
                 "One address's place is right in about {:.0} of 100 cases in the worst kind of network, hosting and leased blocks (error model of this project). That some machines of a world-wide attack stand in a given place is the ordinary case and shows nothing more.",
                 PLACE_RIGHT * 100.0
@@ -869,7 +905,7 @@ fn place_sentences(seen: &[&Incident], places: &Places, part: &Part) -> Vec<Stri
             if traced {
                 "both are left out here"
             } else {
-                "they are few and are still in here, as is the audience"
+                "neither could be told from the others here, nor could the audience, and the intervals allow for the first two"
             }
         ));
     }
@@ -2315,7 +2351,26 @@ mod tests {
             &input(),
         );
         assert_eq!(ukraine.words, Words::AlmostNoChance);
-        assert!(because(&ukraine).contains("still in here, as is the audience"));
+        assert!(because(&ukraine).contains("nor could the audience"));
+        let mut half_forged = incident.clone();
+        half_forged.sources.forged = share(0.34, 0.3, 0.37);
+        let some = from_country("UA", Extent::Any);
+        let verdict = one(some, std::slice::from_ref(&half_forged), &input());
+        assert_eq!(
+            verdict.words,
+            Words::CannotBeAssessed,
+            "a few of many forged addresses"
+        );
+        let most = one(from_country("US", Extent::Most), &[half_forged], &input());
+        assert!(
+            most.words
+                <= one(
+                    from_country("US", Extent::Most),
+                    std::slice::from_ref(&incident),
+                    &input()
+                )
+                .words
+        );
         assert_eq!(
             one(
                 from_country("US", Extent::Most),
@@ -2735,6 +2790,7 @@ mod tests {
             let half = 1.96 * (mean * (1.0 - mean) / (SENDERS as f64 + 3.0)).sqrt();
             let mut incident = march_10();
             incident.sources.senders = Senders::default();
+            incident.sources.forged = Share::default();
             incident.sources.countries = vec![CountryShare {
                 country: code("UA"),
                 share: share(mean, mean - half, mean + half),
