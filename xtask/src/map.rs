@@ -38,7 +38,8 @@ const UNNUMBERED: [(&str, &str); 3] = [("Kosovo", "XK"), ("N. Cyprus", "CY"), ("
 
 /// Places that ISO 3166 codes otherwise than Natural Earth draws them: an area that holds the point gets the code; where there is
 /// none, the point is a dot. Degrees east and north.
-const PLACES: [(&str, f64, f64); 16] = [
+const PLACES: [(&str, f64, f64); 17] = [
+    ("AN", -68.9, 12.2), // withdrawn in 2010, still in registries
     ("BQ", -68.27, 12.18),
     ("BV", 3.36, -54.42),
     ("CC", 96.83, -12.17),
@@ -58,7 +59,8 @@ const PLACES: [(&str, f64, f64); 16] = [
 ];
 
 /// Names that readers know better than the package's first one.
-const NAMES: [(&str, &str); 31] = [
+const NAMES: [(&str, &str); 32] = [
+    ("AN", "Netherlands Antilles"),
     ("BN", "Brunei"),
     ("BQ", "Caribbean Netherlands"),
     ("CD", "DR Congo"),
@@ -92,7 +94,7 @@ const NAMES: [(&str, &str); 31] = [
     ("VN", "Vietnam"),
 ];
 
-/// A closed line of points in the map's units, the last point not repeated.
+/// A closed line of points, in degrees or in the map's units, the last point not repeated.
 type Ring = Vec<(f64, f64)>;
 /// Its outline, then its holes.
 type Polygon = Vec<Ring>;
@@ -231,17 +233,17 @@ fn polygons(
             _ => return Err(format!("{name}: neither Polygon nor MultiPolygon")),
         };
         for part in parts {
-            let polygon: Result<Polygon, String> = list(&part)
+            let rings: Result<Polygon, String> = list(&part)
                 .iter()
                 .map(|ring| joined(&list(ring), &arcs))
                 .collect();
-            countries.entry(code.clone()).or_default().push(polygon?);
+            countries.entry(code.clone()).or_default().extend(cut(&rings?));
         }
     }
     Ok(countries)
 }
 
-/// The arcs of a TopoJSON file: differences of whole numbers, scaled to degrees and projected.
+/// The arcs of a TopoJSON file: differences of whole numbers, scaled to degrees.
 fn arcs(topology: &Value) -> Result<Vec<Ring>, String> {
     let number = |value: &Value| value.as_f64().ok_or("topology: a number is missing");
     let transform = &topology["transform"];
@@ -257,7 +259,7 @@ fn arcs(topology: &Value) -> Result<Vec<Ring>, String> {
         for step in arc.as_array().ok_or("topology: an arc is no list")? {
             x += number(&step[0])?;
             y += number(&step[1])?;
-            points.push(project(x * sx + tx, y * sy + ty));
+            points.push((x * sx + tx, y * sy + ty));
         }
         arcs.push(points);
     }
@@ -279,6 +281,45 @@ fn joined(indices: &[Value], arcs: &[Ring]) -> Result<Ring, String> {
     }
     ring.pop();
     Ok(ring)
+}
+
+/// A polygon in degrees, projected; in two where it crosses the edge of the map at 180 degrees.
+fn cut(polygon: &Polygon) -> Vec<Polygon> {
+    let mut polygon = polygon.clone();
+    // Natural Earth's rings go around the globe: make each continuous first.
+    for ring in &mut polygon {
+        for i in 1..ring.len() {
+            let turns = ((ring[i].0 - ring[i - 1].0) / 360.0).round();
+            ring[i].0 -= 360.0 * turns;
+        }
+    }
+    [-360.0, 0.0, 360.0]
+        .into_iter()
+        .filter_map(|shift| {
+            let part: Polygon = polygon
+                .iter()
+                .map(|ring| within(&within(ring, 180.0 - shift, 1.0), -180.0 - shift, -1.0))
+                .map(|ring| ring.iter().map(|p| project(p.0 + shift, p.1)).collect::<Ring>())
+                .filter(|ring| ring.len() > 2)
+                .collect();
+            (!part.is_empty()).then_some(part)
+        })
+        .collect()
+}
+
+/// What of a ring lies west of a meridian, or with `side` -1 east of it (Sutherland and Hodgman).
+fn within(ring: &[(f64, f64)], meridian: f64, side: f64) -> Ring {
+    let inside = |p: &(f64, f64)| (meridian - p.0) * side >= 0.0;
+    let mut out = Ring::new();
+    for (a, b) in ring.iter().zip(ring.iter().cycle().skip(1)) {
+        if inside(a) {
+            out.push(*a);
+        }
+        if inside(a) != inside(b) {
+            out.push((meridian, a.1 + (b.1 - a.1) * (meridian - a.0) / (b.0 - a.0)));
+        }
+    }
+    out
 }
 
 /// Equal Earth (Šavrič, Patterson and Jenny 2018): areas are true, so that a share does not look larger in the north.

@@ -4,9 +4,11 @@
 //! 0 done, 1 an input could not be read at all, 2 usage, 3 an attack was found and `--fail-on-attack` was given.
 
 mod args;
+mod case_html;
 mod case_json;
 mod case_text;
 mod chart;
+mod claim_html;
 mod decode;
 mod detect;
 mod detection;
@@ -15,11 +17,14 @@ mod input;
 mod investigate;
 mod listen;
 mod lookup;
+mod page;
+mod plot;
 mod record;
 mod series;
 mod simulate;
 mod socket;
 mod sources;
+mod world;
 
 use std::process::ExitCode;
 

@@ -33,12 +33,16 @@ h3 { font-size: 1.05rem; margin: 1.6rem 0 .3rem; overflow-wrap: anywhere; }
 p { margin: .4rem 0; max-width: 46rem; overflow-wrap: anywhere; }
 .soft { color: var(--soft); } .ok { color: var(--soft); } .bad { color: var(--bad); font-weight: 600; }
 a { color: var(--line); overflow-wrap: anywhere; } :focus-visible { outline: 3px solid var(--line); outline-offset: 2px; }
-.scroll { overflow-x: auto; margin: .4rem 0 1rem; }
-table { border-collapse: collapse; width: 100%; font-size: .9rem; }
+/* A shade at the right edge says that there is more. */
+.scroll { overflow-x: auto; margin: .4rem 0 1rem; background: linear-gradient(270deg, var(--paper) 40%, transparent) right / 3rem 100% no-repeat local,
+  linear-gradient(270deg, var(--rule), transparent) right / 1rem 100% no-repeat scroll; }
+table { border-collapse: collapse; min-width: min(100%, 44rem); font-size: .9rem; }
 caption { text-align: left; color: var(--soft); padding: .2rem 0; font-size: .85rem; }
+caption span { position: sticky; left: 0; display: inline-block; max-width: calc(100vw - 2rem); }
 td, th { text-align: left; padding: .3rem .9rem .3rem 0; vertical-align: top; border-bottom: 1px solid var(--rule); font-weight: 400; }
-thead th { color: var(--soft); font-size: .8rem; vertical-align: bottom; }
-.num { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; } .t { white-space: nowrap; }
+thead th { color: var(--soft); font-size: .8rem; vertical-align: bottom; white-space: normal; }
+tbody th { min-width: 7rem; } .says { min-width: 15rem; }
+.num { text-align: right; font-variant-numeric: tabular-nums; } td.num { white-space: nowrap; } .t { white-space: nowrap; }
 .plot { display: grid; grid-template-columns: auto 1fr; column-gap: .5rem; font-size: .75rem; color: var(--soft);
   font-variant-numeric: tabular-nums; margin: .3rem 0; }
 .plot .up { position: relative; display: grid; justify-items: end; }
@@ -52,7 +56,7 @@ thead th { color: var(--soft); font-size: .8rem; vertical-align: bottom; }
 @media (max-width: 40rem) { .plot .across .odd { display: none; } .plot .area { height: 11rem; } h1 { font-size: 1.4rem; } }
 @page { margin: 14mm; }
 @media print { body { margin: 0; max-width: none; font-size: 10.5pt; padding: 0; } h2, h3 { break-after: avoid; }
-  tr, figure, svg, .card { break-inside: avoid; } .scroll { overflow: visible; } nav { display: none; } }
+  tr, figure, svg, .card, .scroll { break-inside: avoid; } .scroll { overflow: visible; background: none; } nav { display: none; } }
 ";
 
 /// The whole page. `style` is what only this page needs, `head` what belongs into its head, `body` what is read.
@@ -132,7 +136,7 @@ pub(crate) fn table(caption: &str, columns: &[Column], rows: &Markup) -> Markup 
     html! {
         div.scroll role="region" tabindex="0" aria-label=(caption) {
             table {
-                caption { (caption) }
+                caption { span { (caption) } }
                 thead { tr { @for Column(heading, number) in columns { th.num[*number] scope="col" { (heading) } } } }
                 tbody { (rows) }
             }
@@ -162,7 +166,10 @@ mod tests {
                 shown.starts_with("<a href=\"") && shown.contains("rel=\"noreferrer nofollow\""),
                 "{shown}"
             );
-            assert!(shown.contains(&format!(">{}</a>", address.replace('&', "&amp;"))), "{shown}");
+            assert!(
+                shown.contains(&format!(">{}</a>", address.replace('&', "&amp;"))),
+                "{shown}"
+            );
         }
         for address in [
             "javascript:alert(1)",
