@@ -19,7 +19,7 @@ use crate::case_text::{
     title,
 };
 use crate::page::{Column, clean, numbers, outside, page, table, words};
-use crate::plot::{Tick, frame, part_bar, percent, place, round_steps, share_bar, time_ticks};
+use crate::plot::{SIDE, Tick, frame, part_bar, percent, place, round_steps, share_bar, time_ticks};
 use crate::{claim_html, world};
 
 /// Incidents that are told in full; the others have a line each.
@@ -29,53 +29,7 @@ const ROWS: usize = 12;
 /// Scans and exporters that are listed.
 const LISTED: usize = 50;
 
-const STYLE: &str = "
-header.top { border-bottom: 3px solid var(--bad); padding-bottom: .3rem; color: var(--soft); font-size: .9rem;
-  display: flex; flex-wrap: wrap; justify-content: space-between; gap: .2rem 1rem; margin-bottom: 1.2rem; }
-header.top strong { color: var(--ink); letter-spacing: .04em; }
-.lead { font-size: 1.15rem; } .never { color: var(--soft); }
-.note { background: var(--warn); border-left: 4px solid var(--warnline); padding: .6rem .9rem; margin: 1rem 0; max-width: 48rem; }
-.note p { margin: .2rem 0; }
-nav ul { max-width: none; display: flex; flex-wrap: wrap; gap: .2rem 1.1rem; list-style: none; padding: 0; margin: 1rem 0; font-size: .9rem; }
-dl.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .7rem; margin: 1.2rem 0; }
-dl.tiles div { background: var(--card); border-radius: .5rem; padding: .6rem .8rem; break-inside: avoid; }
-dl.tiles dt { font-size: .8rem; color: var(--soft); } dl.tiles dd { margin: 0; overflow-wrap: anywhere; }
-dl.tiles dd.large { font-size: 1.2rem; font-weight: 600; line-height: 1.3; } dl.tiles dd.small { font-size: .8rem; color: var(--soft); }
-figure { margin: 1rem 0; } figcaption { font-size: .85rem; color: var(--soft); }
-.facts th { width: 11rem; color: var(--soft); } .why { display: block; color: var(--soft); font-size: .85rem; min-width: 16rem; }
-.area .span { fill: var(--badbg); } .area .steps { fill: var(--bad); shape-rendering: crispEdges; } .area .hit { fill: transparent; } .area .hit:hover { fill: var(--badbg); }
-.peak { position: absolute; width: 0; height: 0; color: var(--ink); white-space: nowrap; font-size: .8rem; pointer-events: none; }
-.peak::before { content: ''; position: absolute; left: -4px; top: -4px; width: 8px; height: 8px; border-radius: 50%; border: 2px solid var(--ink);
-  background: var(--paper); }
-.peak span { position: absolute; bottom: 6px; left: 0; } .peak.end span { left: auto; right: 0; }
-svg.bar { width: 6.5rem; height: .8rem; background: var(--track); display: block; margin-top: .35rem; }
-svg.scale { width: 100%; height: 1rem; display: block; } .ends { max-width: 26rem; margin: .3rem 0; }
-.ends div { display: flex; justify-content: space-between; font-size: .75rem; color: var(--soft); }
-.fill { fill: var(--fill); } .reach { stroke: var(--ink); stroke-width: 1.5; fill: none; vector-effect: non-scaling-stroke; }
-.scale rect { fill: var(--track); stroke: var(--rule); stroke-width: 1; vector-effect: non-scaling-stroke; } .scale .on { fill: var(--fill); }
-svg.defs { position: absolute; } svg.map { width: 100%; height: auto; display: block; margin: .5rem 0; }
-svg.map use { stroke: var(--paper); stroke-width: 1.5; stroke-linejoin: round; } .map .land { fill: var(--land); }
-.map .dot { stroke: var(--ink); stroke-width: 2; } .map use:hover, .map .dot:hover { stroke: var(--ink); stroke-width: 4; }
-.map text { font-size: 24px; fill: var(--ink); stroke: var(--paper); stroke-width: 6; paint-order: stroke; text-anchor: middle;
-  dominant-baseline: middle; pointer-events: none; font-weight: 600; } .map text.left { text-anchor: end; }
-.q1 { fill: var(--q1); background: var(--q1); } .q2 { fill: var(--q2); background: var(--q2); } .q3 { fill: var(--q3); background: var(--q3); }
-.q4 { fill: var(--q4); background: var(--q4); } .q5 { fill: var(--q5); background: var(--q5); } .q6 { fill: var(--q6); background: var(--q6); }
-.legend { display: flex; flex-wrap: wrap; gap: .1rem .9rem; font-size: .8rem; color: var(--soft); max-width: none; }
-.legend span { white-space: nowrap; } .swatch { display: inline-block; width: 1rem; height: .8rem; margin-right: .3rem; border: 1px solid var(--soft); }
-.swatch.none { background: var(--land); }
-.code { color: var(--soft); font-size: .8rem; } details { margin: .3rem 0 1rem; } summary { cursor: pointer; color: var(--line); }
-ul, ol { padding-left: 1.3rem; max-width: 46rem; } li { margin: .25rem 0; overflow-wrap: anywhere; } ul.short { list-style: none; padding: 0; }
-blockquote { margin: .4rem 0; padding-left: .9rem; border-left: 3px solid var(--rule); font-size: 1.05rem; max-width: 46rem; overflow-wrap: anywhere; }
-.card { border: 1px solid var(--rule); border-radius: .5rem; padding: .2rem 1rem .6rem; margin: 1rem 0; max-width: 50rem; }
-.card h3 { margin-top: .7rem; } h4 { font-size: .9rem; margin: .8rem 0 .1rem; } .card ul { margin: .2rem 0; } .verdict { font-size: 1.1rem; }
-pre { background: var(--card); padding: .7rem .9rem; border-radius: .5rem; white-space: pre-wrap; overflow-wrap: anywhere; font-size: .85rem; }
-footer { margin-top: 3rem; border-top: 1px solid var(--rule); padding-top: .6rem; color: var(--soft); font-size: .85rem; }
-@media (max-width: 40rem) { .map text { font-size: 52px; stroke-width: 12; } .map .dot { r: 17px; stroke-width: 4; } .map .minor { display: none; }
-  svg.bar { width: 5rem; } .facts th { width: 6.5rem; } body { margin-top: 1rem; } }
-@media print { details:not(.figures)::details-content { content-visibility: visible; block-size: auto; } summary { color: var(--soft); } .figures { display: none; }
-  dl.tiles { grid-template-columns: repeat(auto-fit, minmax(7rem, 1fr)); gap: .4rem; }
-  table { font-size: 8.5pt; } td, th { padding: .15rem .6rem .15rem 0; } }
-";
+const STYLE: &str = include_str!("../data/report.css");
 
 /// A part of the page with its heading.
 struct Part {
@@ -149,7 +103,7 @@ pub(crate) fn render(case: &Case, atlas: &Atlas, command: &str) -> String {
         }
         footer {
             p { (atlas.about().attribution.join("; ")) "." }
-            p { "Map: Natural Earth (public domain)." }
+            @if has_map(case) { p { "Map: Natural Earth (public domain)." } }
         }
     };
     page(
@@ -382,12 +336,20 @@ fn timeline(incident: &Incident, inputs: &[Input]) -> Markup {
         .collect();
     let starts = |n: usize| line.start_ns + n as u64 * line.step_ns;
     let end = incident.end_ns.unwrap_or(last).max(incident.start_ns);
+    let mut outline = format!("M{} {SIDE}", place(across(line.start_ns)));
+    for (n, rate) in rates.iter().enumerate() {
+        outline.push_str(&format!(
+            "V{}H{}",
+            place(1.0 - rate / top),
+            place(across(starts(n + 1)))
+        ));
+    }
+    outline.push_str(&format!("V{SIDE}z"));
     let shapes = html! {
-        rect.span x=(place(across(incident.start_ns))) width=(place((across(end) - across(incident.start_ns)).max(0.002))) y="0" height="1000" {}
-        @for (n, rate) in rates.iter().enumerate().filter(|(_, rate)| **rate > 0.0) {
-            @let (x, high) = (across(starts(n)), rate / top);
-            rect.steps x=(place(x)) width=(place(across(starts(n + 1)) - x)) y=(place(1.0 - high)) height=(place(high)) {}
-            rect.hit x=(place(x)) width=(place(across(starts(n + 1)) - x)) y="0" height="1000" {
+        rect.span x=(place(across(incident.start_ns))) width=(place((across(end) - across(incident.start_ns)).max(0.002))) y="0" height=(SIDE) {}
+        path.steps d=(outline) {}
+        @for (n, rate) in rates.iter().enumerate() {
+            rect.hit x=(place(across(starts(n)))) width=(place(across(starts(n + 1)) - across(starts(n)))) y="0" height=(SIDE) {
                 title { (clock(starts(n), line.step_ns)) ": " (count(rate.round() as u64)) " packets/s" }
             }
         }
@@ -610,52 +572,55 @@ fn origin(origin: Origin) -> &'static str {
     }
 }
 
+/// The senders, where their places are worth telling: below a fifth of the packets they say nothing of where the attack came from.
+fn placed(sources: &Sources) -> Option<&Senders> {
+    let senders = &sources.senders;
+    (!senders.countries.is_empty() && (sources.meaning == Meaning::Senders || senders.share.estimate >= 0.2))
+        .then_some(senders)
+}
+
 /// Countries: a map where the addresses are those of machines, words where they are not.
 fn places(sources: &Sources, id: String) -> Part {
-    let senders = &sources.senders;
-    let apart = html! {
-        @if !senders.countries.is_empty() {
-            p { "A part of the packets, " (interval(senders.share)) ", was sent by machines under their own address. Their countries:" }
-            (sender_countries(senders))
-        }
-    };
-    match sources.meaning {
-        Meaning::Forged | Meaning::Hidden => {
-            let forged = if sources.meaning == Meaning::Forged {
+    let (title, body) = match (sources.meaning, placed(sources)) {
+        (meaning @ (Meaning::Forged | Meaning::Hidden), senders) => {
+            let forged = if meaning == Meaning::Forged {
                 "forged"
             } else {
                 "forged or those of reflectors"
             };
             let body = html! {
                 p { "The source addresses are " (forged) ". The countries and networks written on such packets mean nothing for who sent them, so this report has no map and no list of them." }
-                (apart)
+                @if let Some(senders) = senders { (apart(senders)) }
             };
-            part(id, "Where from: it cannot be told", body)
+            ("Where from: it cannot be told", body)
         }
-        Meaning::Undetermined => {
+        (Meaning::Undetermined, senders) => {
             let body = html! {
                 p { "Whether the addresses are forged is not determined, so this report draws no map of them." }
-                @if senders.countries.is_empty() { (countries("Countries of the source addresses, forged or not", "Addresses", &sources.countries)) } @else { (apart) }
+                @match senders {
+                    Some(senders) => (apart(senders)),
+                    None => (countries("Countries of the source addresses, forged or not", "Addresses", &sources.countries)),
+                }
             };
-            part(id, "Where from: it is not determined", body)
+            ("Where from: it is not determined", body)
         }
-        Meaning::Reflectors => {
+        (Meaning::Reflectors, senders) => {
             let body = html! {
                 p { "These are the abused machines that answered. They tell nothing of where the forged requests came from." }
                 (country_map("reflectors", "the attack's packets", &sources.countries))
                 (countries("Reflectors by country", "Reflectors", &sources.countries))
-                (apart)
+                @if let Some(senders) = senders { (apart(senders)) }
             };
-            part(id, "Reflectors by country", body)
+            ("Reflectors by country", body)
         }
-        Meaning::Senders if senders.countries.is_empty() => {
+        (Meaning::Senders, None) => {
             let body = html! {
                 (country_map("senders", "the attack's packets", &sources.countries))
                 (countries("Senders by country", "Senders", &sources.countries))
             };
-            part(id, "Senders by country", body)
+            ("Senders by country", body)
         }
-        Meaning::Senders => {
+        (Meaning::Senders, Some(senders)) => {
             let shares: Vec<(&str, Share)> = senders
                 .countries
                 .iter()
@@ -663,18 +628,24 @@ fn places(sources: &Sources, id: String) -> Part {
                 .collect();
             let body = html! {
                 p {
-                    (count_of_senders(senders)) " sent " (interval(senders.share)) " of the attack's packets under their own address. The shares below are of these packets."
+                    (counted(senders.distinct, "machine", "machines")) " sent " (interval(senders.share))
+                    " of the attack's packets under their own address. The shares below are of these packets."
                 }
                 (map_of("senders", "the senders' packets", &shares))
                 (sender_countries(senders))
             };
-            part(id, "Senders by country", body)
+            ("Senders by country", body)
         }
-    }
+    };
+    part(id, title, body)
 }
 
-fn count_of_senders(senders: &Senders) -> String {
-    counted(senders.distinct, "machine", "machines")
+/// The senders where most sources are something else.
+fn apart(senders: &Senders) -> Markup {
+    html! {
+        p { "A part of the packets, " (interval(senders.share)) ", was sent by machines under their own address. Their countries:" }
+        (sender_countries(senders))
+    }
 }
 
 fn country_map(who: &str, of: &str, countries: &[CountryShare]) -> Markup {
@@ -788,9 +759,8 @@ fn located<K>(
 
 /// Networks, kinds of network and prefixes; nothing where addresses are not those of machines.
 fn networks(sources: &Sources) -> Option<Markup> {
-    let senders = &sources.senders;
     let hidden = matches!(sources.meaning, Meaning::Forged | Meaning::Hidden);
-    if !senders.networks.is_empty() || !senders.kinds.is_empty() {
+    if let Some(senders) = placed(sources) {
         let name = |asn: &u32| {
             let known = sources.networks.iter().find(|network| network.asn == *asn);
             html! { (network_name(*asn, known.map_or("", |network| network.name.as_str()))) }
@@ -1118,10 +1088,10 @@ fn moment(ns: u64) -> String {
     format!("{} UTC", text.trim_end_matches('Z').replace('T', " "))
 }
 
-/// A time in full.
+/// A time to the millisecond, for machines in full.
 pub(crate) fn at(ns: u64) -> Markup {
-    let text = time(ns);
-    html! { time.t datetime=(text) { (text.trim_end_matches('Z').replace('T', " ")) " UTC" } }
+    let shown = time(ns - ns % 1_000_000);
+    html! { time.t datetime=(time(ns)) { (shown.trim_end_matches('Z').replace('T', " ")) " UTC" } }
 }
 
 /// From when to when a step goes, as the time of day.
@@ -1825,20 +1795,5 @@ mod tests {
                 "How to recompute this"
             ]
         );
-    }
-
-    #[test]
-    fn zz_write() {
-        std::fs::write("/tmp/report-full.html", rendered(&full())).unwrap();
-        for (name, m) in [
-            ("forged", Meaning::Forged),
-            ("reflectors", Meaning::Reflectors),
-            ("undetermined", Meaning::Undetermined),
-        ] {
-            std::fs::write(format!("/tmp/report-{name}.html"), rendered(&with_meaning(m))).unwrap();
-        }
-        let mut case = full();
-        case.incidents = vec![incident(); 3];
-        std::fs::write("/tmp/report-many.html", rendered(&case)).unwrap();
     }
 }

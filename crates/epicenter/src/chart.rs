@@ -12,10 +12,7 @@ use crate::plot::{SIDE, Tick, frame, place};
 /// Points of a line at most: two for each column, its lowest and its highest value.
 const COLUMNS: usize = 880;
 
-const STYLE: &str = "
-.area polygon { fill: var(--band); } .area polyline { fill: none; stroke: var(--line); stroke-width: 1.2; vector-effect: non-scaling-stroke; }
-.area rect { fill: var(--badbg); } .area line.onset { stroke: var(--bad); vector-effect: non-scaling-stroke; }
-";
+const STYLE: &str = include_str!("../data/series.css");
 
 /// The page.
 pub(crate) fn series(detections: &[Detection], how: &How) -> String {

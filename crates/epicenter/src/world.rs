@@ -87,11 +87,11 @@ pub(crate) fn map(about: &str, of: &str, shares: &[(&str, Share)]) -> Markup {
             @for (land, share) in shown.iter().filter(|(land, _)| !land.path.is_empty()) {
                 use class=(class(*share)) href={ "#c" (land.code) } { title { (title(land, share)) } }
             }
-            @for (land, share) in shown.iter().filter(|(land, _)| land.dot) {
-                circle class={ "dot " (class(*share)) } cx=(land.x) cy=(land.y) r="9" { title { (title(land, share)) } }
-            }
             @for (land, left) in names(&shown) {
                 text class=[left.then_some("left")] x=(land.x) y=(land.y) { (land.name) }
+            }
+            @for (land, share) in shown.iter().filter(|(land, _)| land.dot) {
+                circle class={ "dot " (class(*share)) } cx=(land.x) cy=(land.y) r="9" { title { (title(land, share)) } }
             }
         }
         (legend(of))

@@ -89,7 +89,7 @@ fn between<'a>(page: &'a str, from: &str, to: &str) -> &'a str {
 fn the_report_of_a_simulated_attack_is_one_sound_file() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    for scenario in ["march-10", "forged-world", "reflected-dns", "flash-crowd"] {
+    for scenario in ["botnet-syn", "forged-world", "reflected-dns", "flash-crowd"] {
         assert_eq!(code(&epicenter(folder, &["simulate", scenario])), 0, "{scenario}");
     }
     let report = |scenario: &str, more: &[&str]| {
@@ -101,7 +101,7 @@ fn the_report_of_a_simulated_attack_is_one_sound_file() {
         assert_eq!(code(&output), 0, "{}", err(&output));
         out(&output)
     };
-    let page = report("march-10", &[]);
+    let page = report("botnet-syn", &[]);
     assert!(
         page.starts_with("<!doctype html>") && page.len() < 250_000,
         "{} bytes",
@@ -118,15 +118,26 @@ fn the_report_of_a_simulated_attack_is_one_sound_file() {
         "What we do not know",
         "What was read",
         "How to recompute this",
-        "epicenter investigate --format html march-10-1.pcap",
+        "epicenter investigate --format html botnet-syn-1.pcap",
         "class=\"map\"",
     ] {
         assert!(page.contains(part), "{part}");
     }
+    // Neither threads nor the place of the output change a byte.
+    assert_eq!(page, report("botnet-syn", &["--threads", "1"]));
+    report("botnet-syn", &["-o", "report.html"]);
+    assert_eq!(page, std::fs::read_to_string(folder.join("report.html")).unwrap());
+
+    let forged = report("forged-world", &[]);
+    assert!(forged.contains("mean nothing for who sent them") && !forged.contains("class=\"map\""));
+    assert!(!forged.contains("Senders by country") && !forged.contains("by network"));
+    let reflected = report("reflected-dns", &[]);
+    assert!(reflected.contains("Reflectors by country") && reflected.contains("class=\"map\""));
+    assert!(!reflected.contains("Senders by country"));
     // The numbers are those of the case.
     let case = case(&epicenter(
         folder,
-        &["investigate", "--format", "json", "march-10-1.pcap"],
+        &["investigate", "--format", "json", "reflected-dns-1.pcap"],
     ));
     let first = &case["incidents"][0]["sources"]["countries"][0];
     let percent = |end: &str| first["share"][end].as_f64().unwrap() * 100.0;
@@ -136,22 +147,11 @@ fn the_report_of_a_simulated_attack_is_one_sound_file() {
         percent("low"),
         percent("high")
     );
-    let table = between(&page, "Senders by country: share", "</tbody>");
+    let table = between(&reflected, "Reflectors by country: share", "</tbody>");
     assert!(
         table.contains(&share) && table.contains(&format!(">{}<", first["code"].as_str().unwrap())),
         "{share} in {table}"
     );
-    // Neither threads nor the place of the output change a byte.
-    assert_eq!(page, report("march-10", &["--threads", "1"]));
-    report("march-10", &["-o", "report.html"]);
-    assert_eq!(page, std::fs::read_to_string(folder.join("report.html")).unwrap());
-
-    let forged = report("forged-world", &[]);
-    assert!(forged.contains("mean nothing for who sent them") && !forged.contains("class=\"map\""));
-    assert!(!forged.contains("Senders by country") && !forged.contains("by network"));
-    let reflected = report("reflected-dns", &[]);
-    assert!(reflected.contains("Reflectors by country") && reflected.contains("class=\"map\""));
-    assert!(!reflected.contains("Senders by country"));
     let crowd = report("flash-crowd", &[]);
     assert!(between(&crowd, "<h1>", "</h1>").starts_with("No attack found in"));
 }
