@@ -71,8 +71,8 @@ fn row(detection: &Detection, wave: &Wave, doubt: String, first: bool) -> Markup
             td.t { (time(wave.onset)) }
             td.t { (time(wave.detected)) }
             td.t { (wave.end.map_or("still running".to_owned(), time)) }
-            td { (size(detection, wave)) }
-            td { (doubt) }
+            td.says { (size(detection, wave)) }
+            td.says { (doubt) }
         }
     }
 }

@@ -37,7 +37,7 @@ pub(crate) fn frame(about: &str, shapes: &Markup, up: &[Tick], across: &[Tick], 
             div.across aria-hidden="true" {
                 @for (n, tick) in across.iter().enumerate() {
                     @let class = match tick.at { at if at < 0.06 => "first", at if at > 0.94 => "last", _ => "" };
-                    span class={ (class) (if n % 2 == 1 && across.len() > 3 { " odd" } else { "" }) } style={ "left:" (percent(tick.at)) } {
+                    span class={ (class) (if n % 2 == 1 && across.len() > 2 { " odd" } else { "" }) } style={ "left:" (percent(tick.at)) } {
                         (tick.label)
                     }
                 }
