@@ -1088,10 +1088,10 @@ fn moment(ns: u64) -> String {
     format!("{} UTC", text.trim_end_matches('Z').replace('T', " "))
 }
 
-/// A time to the millisecond, for machines in full.
+/// A time to the millisecond, which is as fine as HTML has it; in full where somebody points at it.
 pub(crate) fn at(ns: u64) -> Markup {
     let shown = time(ns - ns % 1_000_000);
-    html! { time.t datetime=(time(ns)) { (shown.trim_end_matches('Z').replace('T', " ")) " UTC" } }
+    html! { time.t datetime=(shown) title=(time(ns)) { (shown.trim_end_matches('Z').replace('T', " ")) " UTC" } }
 }
 
 /// From when to when a step goes, as the time of day.
@@ -1205,7 +1205,7 @@ mod tests {
             target: "192.0.2.0/24".parse().unwrap(),
             target_hosts: 180,
             ports: vec![PortShare { protocol: "tcp".to_owned(), port: 443, share: 0.93 }],
-            start_ns: START + 3 * SECOND / 10,
+            start_ns: START + 300_000_220,
             end_ns: Some(START + 599 * SECOND),
             ongoing: true,
             peak: Peak {
@@ -1492,6 +1492,13 @@ mod tests {
                     "{value}"
                 );
             }
+            if name == "time" {
+                let fraction = element
+                    .attribute("datetime")
+                    .and_then(|t| t.split('.').nth(1))
+                    .unwrap_or("Z");
+                assert!(fraction.len() <= 4, "HTML has no time as fine as .{fraction}");
+            }
             if name == "th" {
                 assert!(
                     element.attribute("scope").is_some(),
@@ -1572,6 +1579,8 @@ mod tests {
             "template-missing",
             "2001:db8::1",
             "still running when the input ends",
+            "2025-03-10T09:46:40.30000022Z",
+            "2025-03-10 09:46:40.3 UTC",
             "912.00 Mbit/s",
             "&gt;99 %",
         ] {
