@@ -98,6 +98,8 @@ pub(crate) enum Format {
     Text,
     /// epicenter.case/1, for programs
     Json,
+    /// A report for a browser or a printer, in one file
+    Html,
     /// The DDoS fingerprint of the NLADC anti-DDoS coalition
     Fingerprint,
 }

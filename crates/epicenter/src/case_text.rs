@@ -23,10 +23,12 @@ pub(crate) struct Style {
 }
 
 const WIDTH: usize = 98;
-const AT_END: &str = ", still running when the input ends";
+pub(crate) const AT_END: &str = ", still running when the input ends";
 /// Lines of each list.
 const TOP: usize = 10;
 const BAR: usize = 30;
+/// What was examined where nothing was found.
+pub(crate) const LOOKED_AT: &str = "Looked at: what each host got and whether it had asked for it, handshakes that were not completed, unfinished and repeated requests, and the same to whole networks. Slow or small attacks that look like ordinary use, and attacks outside this input, would not be seen.";
 
 /// Renders a case.
 pub(crate) fn render(case: &Case, atlas: &Atlas, style: Style) -> String {
@@ -125,7 +127,7 @@ impl Page {
                 if case.inputs.iter().all(|input| input.records == 0) {
                     self.line("There was nothing to examine: no packet could be decoded.");
                 } else {
-                    self.wrapped("", "Looked at: what each host got and whether it had asked for it, handshakes that were not completed, unfinished and repeated requests, and the same to whole networks. Slow or small attacks that look like ordinary use, and attacks outside this input, would not be seen.");
+                    self.wrapped("", LOOKED_AT);
                 }
             }
             [one] => {
@@ -743,7 +745,7 @@ fn one_line(text: &str) -> String {
         .collect()
 }
 
-fn vector_names(incident: &Incident) -> String {
+pub(crate) fn vector_names(incident: &Incident) -> String {
     let labels: Vec<&str> = incident.vectors.iter().map(|v| v.vector.label()).collect();
     match labels.as_slice() {
         [] => "attack".to_owned(),
@@ -752,7 +754,7 @@ fn vector_names(incident: &Incident) -> String {
     }
 }
 
-fn target(incident: &Incident) -> String {
+pub(crate) fn target(incident: &Incident) -> String {
     let text = incident.target.to_string();
     let host = text
         .strip_suffix("/32")
@@ -766,6 +768,16 @@ fn target(incident: &Incident) -> String {
 
 /// The incident in two sentences; `running` is said of one that is not over.
 pub(crate) fn headline(incident: &Incident, running: &str) -> String {
+    format!("{}: {}", title(incident), summary(incident, running))
+}
+
+/// What happened to whom, in a few words.
+pub(crate) fn title(incident: &Incident) -> String {
+    format!("{} on {}", capitalised(&vector_names(incident)), target(incident))
+}
+
+/// How large it was and what its sources are, in two sentences.
+pub(crate) fn summary(incident: &Incident, running: &str) -> String {
     let lasted = incident.end_ns.unwrap_or(incident.start_ns) - incident.start_ns;
     let sources = &incident.sources;
     let about = if sources.distinct_exact { "" } else { "about " };
@@ -792,22 +804,20 @@ pub(crate) fn headline(incident: &Incident, running: &str) -> String {
     };
     let ongoing = if incident.ongoing { running } else { "" };
     format!(
-        "{} on {}: {size} from {about}{} in {}{ongoing}. {mechanism}",
-        capitalised(&vector_names(incident)),
-        target(incident),
+        "{size} from {about}{} in {}{ongoing}. {mechanism}",
         counted(sources.distinct, "address", "addresses"),
         duration(lasted),
     )
 }
 
-fn capitalised(text: &str) -> String {
+pub(crate) fn capitalised(text: &str) -> String {
     let mut chars = text.chars();
     chars
         .next()
         .map_or(String::new(), |first| first.to_uppercase().chain(chars).collect())
 }
 
-fn seen(inputs: &[Input]) -> String {
+pub(crate) fn seen(inputs: &[Input]) -> String {
     let packets: u64 = inputs.iter().map(|input| input.packets).sum();
     let records: u64 = inputs.iter().map(|input| input.records).sum();
     // Export records stand for more packets than there are records.
@@ -866,7 +876,7 @@ pub(crate) fn count(n: u64) -> String {
 }
 
 /// A number with the right form of its noun.
-fn counted(n: u64, one: &str, many: &str) -> String {
+pub(crate) fn counted(n: u64, one: &str, many: &str) -> String {
     format!("{} {}", count(n), if n == 1 { one } else { many })
 }
 

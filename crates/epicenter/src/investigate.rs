@@ -19,7 +19,7 @@ use wire::{Batch, Collector};
 
 use crate::args::{Format, InvestigateArgs};
 use crate::signals::Signal;
-use crate::{case_json, case_text, claims, fingerprint, input, lookup, signals, tell};
+use crate::{case_html, case_json, case_text, claims, fingerprint, input, lookup, signals, tell};
 
 /// Bytes from which on a progress bar is worth the eye.
 const PROGRESS_FROM: u64 = 32 << 20;
@@ -89,6 +89,7 @@ pub(crate) fn run(args: &InvestigateArgs) -> anyhow::Result<ExitCode> {
     let printed = match args.format {
         Format::Json => case_json::render(&case, &atlas)?,
         Format::Text => case_text::render(&case, &atlas, style(args)),
+        Format::Html => case_html::render(&case, &atlas, &command(std::env::args_os().skip(1))),
         Format::Fingerprint => {
             if case.incidents.is_empty() {
                 tell("no attack was found, so there is no fingerprint");
@@ -160,22 +161,50 @@ fn outages(case: &Case, signals: Vec<Signal>, services: &[(String, Prefix)]) -> 
     if signals.is_empty() {
         return Vec::new();
     }
-    let attacks: Vec<Attacked> = case
-        .incidents
-        .iter()
-        .map(|incident| Attacked {
-            id: incident.id.clone(),
-            target: incident.target,
-            start_ns: incident.start_ns,
-            end_ns: incident.end_ns.unwrap_or(u64::MAX),
-        })
-        .collect();
+    let attacks: Vec<Attacked> = case.incidents.iter().map(Attacked::of).collect();
     let first = case.inputs.iter().filter_map(|input| input.first_ns).min();
     let last = case.inputs.iter().filter_map(|input| input.last_ns).max();
     let addresses: BTreeMap<String, Prefix> = services.iter().cloned().collect();
     let mut news = Vec::new();
     let watch = signals::watch(signals, &mut news);
     watch.outages(&attacks, first.zip(last), &addresses)
+}
+
+/// The command line as it can be given to a shell again, without what does not change the result.
+fn command(args: impl Iterator<Item = std::ffi::OsString>) -> String {
+    const SINGLE: [&str; 1] = ["--no-progress"];
+    const WITH_VALUE: [&str; 3] = ["-o", "--output", "--threads"];
+    let mut words = vec!["epicenter".to_owned()];
+    let mut args = args.map(|arg| arg.to_string_lossy().into_owned());
+    let mut inputs_only = false;
+    while let Some(arg) = args.next() {
+        if !inputs_only {
+            if WITH_VALUE.contains(&arg.as_str()) {
+                args.next();
+                continue;
+            }
+            let joined = WITH_VALUE[1..]
+                .iter()
+                .any(|name| arg.strip_prefix(name).is_some_and(|rest| rest.starts_with('=')));
+            let short = arg.starts_with("-o");
+            if joined || short || SINGLE.contains(&arg.as_str()) {
+                continue;
+            }
+            inputs_only = arg == "--";
+        }
+        words.push(quoted(&arg));
+    }
+    words.join(" ")
+}
+
+/// A word for a POSIX shell.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=,@%+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
 }
 
 fn write(path: Option<&Path>, text: &str) -> anyhow::Result<()> {
@@ -230,4 +259,33 @@ fn progress_bar(args: &InvestigateArgs) -> ProgressBar {
     bar.set_style(ProgressStyle::with_template(form).unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_can_be_given_again() {
+        let shown = |words: &[&str]| command(words.iter().map(std::ffi::OsString::from));
+        assert_eq!(
+            shown(&[
+                "investigate",
+                "--threads",
+                "1",
+                "--format=html",
+                "-o",
+                "x.html",
+                "--no-progress",
+                "--output=y",
+                "-oz",
+                "a.pcap",
+                "it's; rm -rf.pcap",
+                "--",
+                "-o",
+                "-"
+            ]),
+            "epicenter investigate --format=html a.pcap 'it'\\''s; rm -rf.pcap' -- -o -"
+        );
+    }
 }

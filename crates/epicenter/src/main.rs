@@ -4,9 +4,11 @@
 //! 0 done, 1 an input could not be read at all, 2 usage, 3 an attack was found and `--fail-on-attack` was given.
 
 mod args;
+mod case_html;
 mod case_json;
 mod case_text;
 mod chart;
+mod claim_html;
 mod claims;
 mod decode;
 mod detect;
@@ -17,12 +19,15 @@ mod investigate;
 mod listen;
 mod lookup;
 mod outages;
+mod page;
+mod plot;
 mod record;
 mod series;
 mod signals;
 mod simulate;
 mod socket;
 mod sources;
+mod world;
 
 use std::process::ExitCode;
 

@@ -505,7 +505,7 @@ fn incident_caveats(attack: &Attack, seen: &Seen, meaning: Meaning) -> Vec<Strin
         vec!["Traffic shows where packets came from at most; it never shows who did it.".to_owned()];
     match meaning {
         Meaning::Forged => caveats.push(
-            "The source addresses are forged: countries and networks below are those of the addresses written on the packets and mean nothing for the sender.".to_owned(),
+            "The source addresses are forged: the countries and networks of the addresses written on the packets mean nothing for the sender.".to_owned(),
         ),
         Meaning::Reflectors => caveats.push(
             "The sources are reflectors, machines that were abused to answer; where the forged requests came from cannot be told from this traffic.".to_owned(),
