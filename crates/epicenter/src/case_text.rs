@@ -547,7 +547,7 @@ pub(crate) fn count(n: u64) -> String {
 }
 
 /// A number with the right form of its noun.
-fn counted(n: u64, one: &str, many: &str) -> String {
+pub(crate) fn counted(n: u64, one: &str, many: &str) -> String {
     format!("{} {}", count(n), if n == 1 { one } else { many })
 }
 

@@ -10,16 +10,21 @@ mod chart;
 mod decode;
 mod detect;
 mod detection;
+mod dots;
 mod fingerprint;
 mod input;
 mod investigate;
 mod listen;
 mod lookup;
+mod misp;
+mod origin;
 mod record;
 mod series;
 mod simulate;
 mod socket;
 mod sources;
+mod stix;
+mod xarf;
 
 use std::process::ExitCode;
 

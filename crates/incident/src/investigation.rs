@@ -2,12 +2,12 @@
 
 use atlas::Atlas;
 use detect::lane::{Cell, Look as LaneLook, Values};
-use detect::{Attack, Options, Part, Tally, Transport, Vector};
+use detect::{Attack, Options, Part, Sender, Tally, Transport, Vector};
 use trace::{Interval, Trace};
 
 use crate::case::{
     Case, Confidence, CountryShare, Incident, Input, Look, Meaning, NetworkShare, Peak, PortShare, Scan,
-    Senders, Share, Sources, Test, Timeline, VectorShare,
+    Senders, Share, Sources, TOP_SOURCES, Test, Timeline, TopSource, VectorShare,
 };
 
 /// Steps of an incident's timeline at most.
@@ -177,7 +177,28 @@ fn vector_share(part: &Part, total: u64) -> VectorShare {
         why,
         look: look(part.vector, &part.look),
         sources: part.senders.iter().map(|sender| sender.address).collect(),
+        top_sources: top_sources(&part.senders),
     }
+}
+
+/// The senders that sent most. There may be a million: only those that are kept are sorted.
+fn top_sources(senders: &[Sender]) -> Vec<TopSource> {
+    let rank = |sender: &&Sender| (std::cmp::Reverse(sender.packets), sender.address);
+    let mut top: Vec<&Sender> = senders.iter().collect();
+    if top.len() > TOP_SOURCES {
+        top.select_nth_unstable_by_key(TOP_SOURCES - 1, rank);
+        top.truncate(TOP_SOURCES);
+    }
+    top.sort_unstable_by_key(rank);
+    top.into_iter()
+        .map(|sender| TopSource {
+            address: sender.address,
+            packets: sender.packets,
+            bytes: sender.bytes,
+            first_ns: sender.first_ns,
+            last_ns: sender.last_ns,
+        })
+        .collect()
 }
 
 /// Fractions of a field's values; `None` where they are spread too widely to list.
@@ -452,4 +473,36 @@ fn incident_caveats(attack: &Attack, seen: &Seen, meaning: Meaning) -> Vec<Strin
         caveats.push("It was seen for less than a second: packets per second are those of the seen part, not extrapolated.".to_owned());
     }
     caveats
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_loudest_sources_are_kept_and_ties_go_by_address() {
+        let sender = |last: u16, packets: u64| Sender {
+            address: std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last),
+            packets,
+            bytes: 100 * packets,
+            first_ns: 1,
+            last_ns: 2,
+            ttl_min: 64,
+            ttl_max: 64,
+            ttl_first: 64,
+            completed: false,
+            denied: false,
+        };
+        let senders: Vec<Sender> = (0..30_000).map(|i| sender(i, u64::from(i % 15_000))).collect();
+        let top = top_sources(&senders);
+        assert_eq!(top.len(), TOP_SOURCES);
+        let loudest: Vec<(u16, u64)> = top
+            .iter()
+            .take(3)
+            .map(|source| (source.address.segments()[7], source.packets))
+            .collect();
+        assert_eq!(loudest, [(14_999, 14_999), (29_999, 14_999), (14_998, 14_998)]);
+        assert_eq!(top.last().map(|source| source.packets), Some(10_000));
+        assert_eq!(top_sources(&senders[..2]).len(), 2);
+    }
 }

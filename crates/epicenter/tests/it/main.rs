@@ -3,6 +3,7 @@
 mod captures;
 mod commands;
 mod detect;
+mod exported;
 mod exports;
 mod live;
 mod scenarios;
