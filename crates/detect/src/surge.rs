@@ -29,7 +29,7 @@ pub const FALLS: [(f64, f64); 4] = [(0.8, 0.25), (0.5, 0.25), (0.2, 0.25), (0.05
 /// a silence a step later.
 const SILENCE_SHARE: f64 = 0.1;
 /// Evidence before the first step, as a logarithm: nothing.
-pub(crate) const NOTHING: f64 = -50.0;
+pub const NOTHING: f64 = -50.0;
 /// Beyond this, evidence is kept as a logarithm.
 const LARGE: f64 = 1e150;
 const LARGE_LOG: f64 = 300.0;

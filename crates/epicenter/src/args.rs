@@ -163,7 +163,7 @@ fn email(text: &str) -> Result<String, String> {
 
 #[derive(Debug, Args)]
 pub(crate) struct InvestigateArgs {
-    /// Captures of packets or export packets, IPFIX files; plain, gzip or zstd; `-` is standard input. Several make one case
+    /// Captures of packets or export packets, IPFIX files, problem reports and probe results (JSON lines); plain, gzip or zstd; `-` is standard input. Several make one case
     #[arg(required = true, value_name = "INPUT")]
     pub(crate) inputs: Vec<PathBuf>,
     /// Form of the output
@@ -172,6 +172,9 @@ pub(crate) struct InvestigateArgs {
     /// Only targets in this prefix; may be given several times
     #[arg(long, value_name = "CIDR")]
     pub(crate) network: Vec<atlas::Prefix>,
+    /// Where a service of the reports and probes is, as x=192.0.2.0/24; may be given several times
+    #[arg(long, value_name = "NAME=CIDR", value_parser = service)]
+    pub(crate) service: Vec<(String, atlas::Prefix)>,
     #[command(flatten)]
     pub(crate) exports: ExportArgs,
     #[command(flatten)]
@@ -191,6 +194,15 @@ pub(crate) struct InvestigateArgs {
     // Last, since its heading is that of all options after it.
     #[command(flatten)]
     pub(crate) share: ShareArgs,
+}
+
+/// A service and its addresses.
+fn service(text: &str) -> Result<(String, atlas::Prefix), String> {
+    let (name, prefix) = text
+        .split_once('=')
+        .filter(|(name, _)| !name.is_empty())
+        .ok_or("wanted is NAME=CIDR, as in x=192.0.2.0/24")?;
+    Ok((name.to_owned(), prefix.parse()?))
 }
 
 /// How events are printed.

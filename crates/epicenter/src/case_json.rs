@@ -8,6 +8,8 @@ use incident::Case;
 use incident::case::{Confidence, Incident, Meaning, Share};
 use serde_json::{Value, json};
 
+use crate::outages;
+
 /// Renders a case.
 pub(crate) fn render(case: &Case, atlas: &Atlas) -> anyhow::Result<String> {
     let about = atlas.about();
@@ -30,6 +32,17 @@ pub(crate) fn render(case: &Case, atlas: &Atlas) -> anyhow::Result<String> {
                 "reason": fault.reason, "count": fault.count, "first_offset": fault.first_offset,
             })).collect::<Vec<_>>(),
         })).collect::<Vec<_>>(),
+        "signals": case.signals.iter().map(|file| json!({
+            "name": file.name,
+            "bytes": file.bytes,
+            "reports": file.reports,
+            "probes": file.probes,
+            "first": file.first_ns.map(time),
+            "last": file.last_ns.map(time),
+            "faults": file.faults.iter().map(|fault| json!({
+                "reason": fault.reason, "count": fault.count, "first_offset": fault.first_offset,
+            })).collect::<Vec<_>>(),
+        })).collect::<Vec<_>>(),
         "exporters": case.exporters.iter().map(|exporter| json!({
             "address": IpAddr::V6(exporter.address).to_canonical().to_string(),
             "port": exporter.port,
@@ -43,7 +56,7 @@ pub(crate) fn render(case: &Case, atlas: &Atlas) -> anyhow::Result<String> {
             "duplicates": exporter.losses.duplicates,
             "restarts": exporter.losses.restarts,
         })).collect::<Vec<_>>(),
-        "incidents": case.incidents.iter().map(incident).collect::<Vec<_>>(),
+        "incidents": case.incidents.iter().map(incident).chain(case.outages.iter().map(outages::incident)).collect::<Vec<_>>(),
         "verdicts": [],
         "scans": case.scans.iter().map(|scan| json!({
             "source": IpAddr::V6(scan.source).to_canonical().to_string(),
@@ -152,11 +165,11 @@ pub(crate) fn confidence(confidence: Confidence) -> &'static str {
 }
 
 /// Six decimals: more would be noise, and less would lose small countries.
-fn round(value: f64) -> f64 {
+pub(crate) fn round(value: f64) -> f64 {
     (value * 1e6).round() / 1e6
 }
 
-fn share(share: Share) -> Value {
+pub(crate) fn share(share: Share) -> Value {
     json!({ "estimate": round(share.estimate), "low": round(share.low), "high": round(share.high) })
 }
 

@@ -11,6 +11,7 @@ use incident::Case;
 use incident::case::{Incident, Input, Meaning, Share};
 
 use crate::case_json::{confidence, time};
+use crate::outages;
 
 /// What the reader's terminal can show.
 #[derive(Clone, Copy, Debug, Default)]
@@ -34,6 +35,12 @@ pub(crate) fn render(case: &Case, atlas: &Atlas, style: Style) -> String {
         style,
     };
     page.summary(case);
+    for outage in &case.outages {
+        page.heading(&format!("TROUBLE WITH {}", outage.service.to_uppercase()));
+        for (first, text) in outages::lines(outage) {
+            page.wrapped(first, &text);
+        }
+    }
     for (i, incident) in case.incidents.iter().enumerate() {
         page.incident(incident, (case.incidents.len() > 1).then_some(i + 1));
     }
@@ -89,6 +96,25 @@ impl Page {
     }
 
     fn summary(&mut self, case: &Case) {
+        for outage in &case.outages {
+            let headline = self.bold(&outages::headline(outage));
+            self.wrapped("", &headline);
+        }
+        if case.inputs.is_empty() && !case.signals.is_empty() {
+            let (reports, probes) = case
+                .signals
+                .iter()
+                .fold((0, 0), |sum, file| (sum.0 + file.reports, sum.1 + file.probes));
+            if case.outages.is_empty() {
+                let text = self.bold("No outage found");
+                self.line(&format!(
+                    "{text} in {} reports and {} probes.",
+                    count(reports),
+                    count(probes)
+                ));
+            }
+            return;
+        }
         let seen = seen(&case.inputs);
         match case.incidents.as_slice() {
             [] => {
@@ -395,6 +421,29 @@ impl Page {
                 );
             }
         }
+        for file in &case.signals {
+            let span = match (file.first_ns, file.last_ns) {
+                (Some(first), Some(last)) => format!(", {} to {}", time(first), time(last)),
+                _ => String::new(),
+            };
+            let text = format!(
+                "{}: {} reports, {} probes{span}",
+                file.name,
+                count(file.reports),
+                count(file.probes)
+            );
+            self.wrapped("  ", &text);
+            for fault in &file.faults {
+                let words = fault_words(fault.reason);
+                let text = format!(
+                    "{} x {}: {words}; first at byte {}",
+                    count(fault.count),
+                    fault.reason,
+                    fault.first_offset
+                );
+                self.wrapped("    ! ", &text);
+            }
+        }
         const EXPORTERS: usize = 10;
         for exporter in case.exporters.iter().take(EXPORTERS) {
             let losses = exporter.losses;
@@ -618,6 +667,14 @@ pub(crate) fn fault_words(reason: &str) -> &'static str {
         "exporter-clock" => {
             "the exporter's clock is more than an hour off the time of capture; its own times were used"
         }
+        "line-malformed" => "lines that are no JSON object with the wanted fields",
+        "line-too-long" => "lines longer than 65,536 bytes",
+        "time-malformed" => "lines whose `at` is no time like 2025-03-10T09:45:00Z",
+        "service-missing" => "lines that name no service",
+        "name-too-long" => "lines with a name longer than 200 bytes",
+        "result-missing" => "probes that do not say whether it worked (`ok`)",
+        "schema-unknown" => "lines that are neither epicenter.report/1 nor epicenter.probe/1",
+        "too-many-signals" => "more reports and probes than can be held; the rest was not used",
         "compression" => "the compressed stream is damaged; what came before was used",
         _ => "the input could not be read to its end",
     }

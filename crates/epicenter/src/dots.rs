@@ -99,7 +99,6 @@ fn peak(value: f64, units: [&str; 5]) -> Value {
 }
 
 fn detail(part: &VectorShare, incident: &Incident, vendor: u32) -> Value {
-    let origin = origin(part, incident);
     let talkers: Vec<Value> = part
         .top_sources
         .iter()
@@ -108,6 +107,7 @@ fn detail(part: &VectorShare, incident: &Incident, vendor: u32) -> Value {
             let address = text(source.address);
             let length = if address.contains(':') { 128 } else { 32 };
             let mut talker = json!({ "source-prefix": format!("{address}/{length}") });
+            let origin = origin(source, part, incident);
             if origin != Origin::Undetermined {
                 talker["spoofed-status"] = json!(origin == Origin::Forged);
             }

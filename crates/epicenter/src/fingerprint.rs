@@ -7,12 +7,13 @@ use std::net::IpAddr;
 
 use detect::{Transport, Vector};
 use incident::Case;
-use incident::case::{Incident, Origin, VectorShare};
+use incident::case::{Incident, VectorShare};
 use md5::{Digest, Md5};
 use serde_json::{Map, Value, json};
 
 use crate::case_json::time;
-use crate::origin::origin;
+use crate::origin::is_forged;
+use crate::stix::bare;
 
 const SECOND: u64 = 1_000_000_000;
 /// Values that cover less than this leave others unsaid.
@@ -35,10 +36,9 @@ pub(crate) fn render(case: &Case) -> anyhow::Result<String> {
 fn fingerprint(incident: &Incident) -> anyhow::Result<Value> {
     let end = incident.end_ns.unwrap_or(incident.start_ns);
     let seconds = ((end - incident.start_ns) as f64 / SECOND as f64).max(1.0);
-    let target = incident.target.to_string();
     let mut print = json!({
         "attack_vectors": incident.vectors.iter().map(|vector| self::vector(vector, incident)).collect::<Vec<_>>(),
-        "target": target.strip_suffix("/32").or(target.strip_suffix("/128")).unwrap_or(&target),
+        "target": bare(incident.target),
         "tags": tags(incident),
         "time_start": time(incident.start_ns),
         "time_end": time(end),
@@ -83,7 +83,7 @@ fn tags(incident: &Incident) -> Vec<String> {
             _ if part.vector.is_reflection() => tag("Amplification attack"),
             _ => {}
         }
-        if origin(part, incident) == Origin::Forged {
+        if is_forged(part) {
             tag("Spoofed source addresses");
         }
     }

@@ -1,18 +1,23 @@
 //! `epicenter investigate`: recorded input to a case.
 
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
+use atlas::Prefix;
 use detect::{Options, Tally};
-use incident::case::{EXPORTERS_SHOWN, Input};
+use incident::Case;
+use incident::case::{EXPORTERS_SHOWN, Input, Signals};
+use incident::outage::{Attacked, Outage};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use wire::{Batch, Collector};
 
 use crate::args::{Format, InvestigateArgs};
-use crate::{case_json, case_text, dots, fingerprint, input, lookup, misp, stix, tell, xarf};
+use crate::signals::Signal;
+use crate::{case_json, case_text, dots, fingerprint, input, lookup, misp, signals, stix, tell, xarf};
 
 /// Bytes from which on a progress bar is worth the eye.
 const PROGRESS_FROM: u64 = 32 << 20;
@@ -37,10 +42,12 @@ pub(crate) fn run(args: &InvestigateArgs) -> anyhow::Result<ExitCode> {
     let Read {
         tally,
         inputs,
+        signals,
+        signal_files,
         unread,
     } = read;
     bar.finish_and_clear();
-    if inputs.is_empty() {
+    if inputs.is_empty() && signal_files.is_empty() {
         return Ok(ExitCode::from(1));
     }
     let options = Options {
@@ -53,6 +60,8 @@ pub(crate) fn run(args: &InvestigateArgs) -> anyhow::Result<ExitCode> {
         .sort_by(|a, b| b.records.cmp(&a.records).then(a.address.cmp(&b.address)));
     case.exporters.truncate(EXPORTERS_SHOWN);
     drop(tally);
+    case.signals = signal_files;
+    case.outages = outages(&case, signals, &args.service);
     let printed = match args.format {
         Format::Json => case_json::render(&case, &atlas)?,
         Format::Text => case_text::render(&case, &atlas, style(args)),
@@ -84,6 +93,8 @@ pub(crate) fn run(args: &InvestigateArgs) -> anyhow::Result<ExitCode> {
 struct Read {
     tally: Tally,
     inputs: Vec<Input>,
+    signals: Vec<Signal>,
+    signal_files: Vec<Signals>,
     /// Inputs that could not be read at all.
     unread: u32,
 }
@@ -91,6 +102,16 @@ struct Read {
 fn read_all(args: &InvestigateArgs, collector: &mut Collector, bar: &ProgressBar) -> Read {
     let mut read = Read::default();
     for path in &args.inputs {
+        if signals::is_signals(path) {
+            match signals::read(path, &mut read.signals) {
+                Ok(told) => read.signal_files.push(told),
+                Err(problem) => {
+                    read.unread += 1;
+                    bar.suspend(|| tell(&problem));
+                }
+            }
+            continue;
+        }
         let how = input::How {
             threads: args.threads,
             keep_exported: false,
@@ -110,6 +131,29 @@ fn read_all(args: &InvestigateArgs, collector: &mut Collector, bar: &ProgressBar
         last.faults.extend(input::faults(&rest.faults));
     }
     read
+}
+
+/// What people and probes saw, held against what the traffic shows.
+fn outages(case: &Case, signals: Vec<Signal>, services: &[(String, Prefix)]) -> Vec<Outage> {
+    if signals.is_empty() {
+        return Vec::new();
+    }
+    let attacks: Vec<Attacked> = case
+        .incidents
+        .iter()
+        .map(|incident| Attacked {
+            id: incident.id.clone(),
+            target: incident.target,
+            start_ns: incident.start_ns,
+            end_ns: incident.end_ns.unwrap_or(u64::MAX),
+        })
+        .collect();
+    let first = case.inputs.iter().filter_map(|input| input.first_ns).min();
+    let last = case.inputs.iter().filter_map(|input| input.last_ns).max();
+    let addresses: BTreeMap<String, Prefix> = services.iter().cloned().collect();
+    let mut news = Vec::new();
+    let watch = signals::watch(signals, &mut news);
+    watch.outages(&attacks, first.zip(last), &addresses)
 }
 
 fn write(path: Option<&Path>, text: &str) -> anyhow::Result<()> {

@@ -9,14 +9,14 @@ use std::collections::BTreeSet;
 
 use detect::{Transport, Vector};
 use incident::Case;
-use incident::case::{Incident, Origin, VectorShare, Verdict, Words};
+use incident::case::{Incident, VectorShare, Verdict, Words};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::args::{ShareArgs, Tlp};
 use crate::case_json::{confidence, time};
 use crate::case_text::headline;
-use crate::origin::{origin, share_of};
+use crate::origin;
 use crate::stix::{NAMESPACE, bare, explanation, technique, text, where_from};
 
 /// Sources of a vector that are listed.
@@ -70,7 +70,12 @@ pub(crate) fn render(case: &Case, share: &ShareArgs) -> anyhow::Result<String> {
         .min()
         .or(first)
         .unwrap_or(last);
-    let event = uuid(&format!("event\n{org}\n{}\n{began}", ids.join("\n")));
+    let claims: Vec<&str> = case.verdicts.iter().map(|v| v.claim.said.as_str()).collect();
+    let event = uuid(&format!(
+        "event\n{org}\n{}\n{began}\n{}",
+        ids.join("\n"),
+        claims.join("\n")
+    ));
     let maker = Maker {
         event,
         stamp: (last / SECOND).to_string(),
@@ -346,36 +351,27 @@ impl Maker {
             draft.add("dst-port", "port", network, &port.to_string(), &comment);
         }
         draft.types(&[part]);
-        let origin = origin(part, incident);
-        let (shown, comment) = match origin {
-            Origin::Direct => (
-                SOURCES_SHOWN,
+        let mut shown = Vec::new();
+        for (sources, to_ids, comment) in [
+            (
+                origin::senders(part, incident),
+                true,
                 "Sent under its own address; may be a hijacked device, a proxy or shared by many",
             ),
-            Origin::Reflector => (
-                SOURCES_SHOWN,
+            (
+                origin::reflectors(part, incident),
+                false,
                 "Abused to answer, not the attacker; blocking it blocks a server of others",
             ),
-            Origin::Forged | Origin::Undetermined => (0, ""),
-        };
-        let shown = &part.top_sources[..part.top_sources.len().min(shown)];
-        for source in shown {
-            let said = format!("{comment}; {} packets, {} bytes", source.packets, source.bytes);
-            let attribute = draft.add("ip-src", "ip-src", network, &text(source.address), &said);
-            attribute["to_ids"] = json!(origin == Origin::Direct);
+        ] {
+            for source in sources.into_iter().take(SOURCES_SHOWN) {
+                let said = format!("{comment}; {} packets, {} bytes", source.packets, source.bytes);
+                let attribute = draft.add("ip-src", "ip-src", network, &text(source.address), &said);
+                attribute["to_ids"] = json!(to_ids);
+                shown.push(source);
+            }
         }
-        let sources = match origin {
-            Origin::Forged => format!("{label}: the source addresses are forged and are not listed."),
-            Origin::Undetermined => format!(
-                "{label}: it is not determined whether the source addresses are forged, so none is listed."
-            ),
-            Origin::Direct | Origin::Reflector => format!(
-                "{label}: {} of {} sources are listed, those with the most packets; they sent {:.1} % of its packets.",
-                shown.len(),
-                part.sources.len(),
-                100.0 * share_of(shown, part)
-            ),
-        };
+        let sources = origin::listing(&shown, part, incident);
         let story = format!("{}. {sources}", part.why);
         draft.add("text", "text", "Other", &story, "");
         (draft.finish(DDOS, label, Vec::new()), sources)
@@ -388,7 +384,7 @@ impl Maker {
         let by = claim.by.as_deref().unwrap_or("unknown claimant");
         let when = claim.at_ns.map_or(String::new(), |at| format!(", {}", time(at)));
         let mut tags: Vec<String> = Vec::new();
-        if verdict.assessable && verdict.words != Words::CannotBeAssessed {
+        if verdict.assessable && verdict.about.is_none() && verdict.words != Words::CannotBeAssessed {
             let words = verdict.words.text().replace(' ', "-");
             tags.push(format!("estimative-language:likelihood-probability=\"{words}\""));
         }

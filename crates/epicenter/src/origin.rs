@@ -1,76 +1,71 @@
 //! What may be said of a source address to other people: whether it sent, was abused as a reflector, or was forged.
 //!
-//! A case speaks of shares; a report names addresses, and a wrong name accuses somebody. So the rule is one-sided: addresses of a
-//! vector are senders or reflectors only where nothing speaks against it. Everything else is forged or undetermined, and the forms
-//! that name addresses leave those out.
+//! A case speaks of shares; a report names addresses, and a wrong name accuses somebody. So the rule is one-sided: an address is a
+//! sender or a reflector only where nothing speaks against it, and the forms that name addresses leave all others out.
 
 use atlas::Atlas;
 use detect::Vector;
-use incident::case::{Incident, Meaning, Origin, TopSource, VectorShare};
+use incident::case::{Incident, Origin, TopSource, VectorShare};
 
-/// Clusters of a vector that are smaller than this share of it say nothing of the rest.
-const CLUSTER_MIN: f64 = 0.01;
-/// At most this share of the packets of the direct vectors may be forged (upper end of the interval) where addresses are named.
-const FORGED_MAX: f64 = 0.2;
-/// From this share on (best estimate) they are forged.
-const FORGED_MIN: f64 = 0.8;
-
-/// What the source addresses of a vector are.
-pub(crate) fn origin(part: &VectorShare, incident: &Incident) -> Origin {
-    let classes: Vec<_> = incident
-        .sources
-        .classes
-        .iter()
-        .filter(|class| class.vector == part.vector)
-        .collect();
-    if classes.is_empty() {
-        return by_shares(part, incident);
-    }
-    let total: f64 = classes.iter().map(|class| class.share).sum();
-    let mut origins = classes
-        .iter()
-        .filter(|class| class.share >= CLUSTER_MIN * total)
-        .map(|class| class.origin);
-    // Which address belongs to which cluster is not in the case: clusters that disagree leave all of them undetermined.
-    match origins.next() {
-        Some(first) if origins.all(|other| other == first) => first,
-        _ => Origin::Undetermined,
-    }
-}
-
-/// The same from the shares of the whole incident, which cannot tell its direct vectors apart.
-fn by_shares(part: &VectorShare, incident: &Incident) -> Origin {
-    let sources = &incident.sources;
-    let of = |reflection: bool| -> f64 {
-        let parts = incident.vectors.iter();
-        parts
-            .filter(|v| v.vector.is_reflection() == reflection)
-            .map(|v| v.share)
-            .sum()
-    };
-    let (direct, reflected) = (of(false), of(true));
-    if part.vector.is_reflection() {
-        return if sources.reflected.estimate >= 0.95 * reflected {
-            Origin::Reflector
-        } else {
-            Origin::Undetermined
-        };
-    }
+/// What a source of a vector may be called.
+pub(crate) fn origin(source: &TopSource, part: &VectorShare, incident: &Incident) -> Origin {
     // Hosts that reflect also send what looks like another vector: later fragments of their answers, resets, errors.
     let echo = matches!(
         part.vector,
         Vector::IpFragment | Vector::RstFlood | Vector::IcmpFlood
     );
-    match () {
-        () if sources.forged.estimate >= FORGED_MIN * direct => Origin::Forged,
-        () if echo && reflected > 0.0 => Origin::Undetermined,
-        () if sources.forged.high <= FORGED_MAX * direct
-            && matches!(sources.meaning, Meaning::Senders | Meaning::Reflectors) =>
-        {
-            Origin::Direct
-        }
-        () => Origin::Undetermined,
+    if echo && incident.vectors.iter().any(|other| other.vector.is_reflection()) {
+        return Origin::Undetermined;
     }
+    source.origin
+}
+
+/// The sources of a vector that may be named as senders, most packets first.
+pub(crate) fn senders(part: &VectorShare, incident: &Incident) -> Vec<TopSource> {
+    of(Origin::Direct, part, incident)
+}
+
+/// The sources of a vector that may be named as reflectors, most packets first.
+pub(crate) fn reflectors(part: &VectorShare, incident: &Incident) -> Vec<TopSource> {
+    of(Origin::Reflector, part, incident)
+}
+
+fn of(wanted: Origin, part: &VectorShare, incident: &Incident) -> Vec<TopSource> {
+    part.top_sources
+        .iter()
+        .filter(|source| origin(source, part, incident) == wanted)
+        .copied()
+        .collect()
+}
+
+/// Whether a vector's sources are forged, as far as they are known: all of the loudest are.
+pub(crate) fn is_forged(part: &VectorShare) -> bool {
+    !part.top_sources.is_empty()
+        && part
+            .top_sources
+            .iter()
+            .all(|source| source.origin == Origin::Forged)
+}
+
+/// A sentence on which sources of a vector are listed, and why others are not.
+pub(crate) fn listing(shown: &[TopSource], part: &VectorShare, incident: &Incident) -> String {
+    let label = part.vector.label();
+    let all = part.sources.len();
+    if !shown.is_empty() {
+        return format!(
+            "{label}: {} of {all} sources are listed, those with the most packets that are known to be senders or reflectors; they sent {:.1} % of its packets.",
+            shown.len(),
+            100.0 * share_of(shown, part)
+        );
+    }
+    let why = if is_forged(part) {
+        "they are forged"
+    } else if of(Origin::Forged, part, incident).is_empty() {
+        "it is not determined whether they are forged"
+    } else {
+        "some are forged, and of the others it is not determined"
+    };
+    format!("{label}: none of its {all} source addresses is listed, since {why}.")
 }
 
 /// Sources of one network.

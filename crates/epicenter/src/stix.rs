@@ -12,22 +12,26 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
 
-use atlas::{Atlas, Prefix};
+use atlas::{Atlas, Country, Prefix};
 use detect::{Transport, Vector};
 use incident::Case;
-use incident::case::{Confidence, Incident, Meaning, Origin, Share, VectorShare, Verdict, Words};
+use incident::case::{
+    Confidence, Incident, Located, Meaning, Origin, Share, TopSource, VectorShare, Verdict, Words,
+};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::args::{ShareArgs, Tlp};
 use crate::case_json::time;
 use crate::case_text::{counted, headline};
-use crate::origin::{self, origin, share_of};
+use crate::origin;
 
 /// Sources of a vector that are listed.
 const SOURCES_SHOWN: usize = 100;
 /// Countries and networks that a note lists.
 const PLACES_SHOWN: usize = 10;
+/// Share of a vector's packets from which on a port is that of all its traffic.
+const PORT_FROM: f64 = 0.95;
 /// Namespace of the ids of observables (STIX 2.1, section 2.9).
 const OBSERVABLES: Uuid = Uuid::from_u128(0x00ab_edb4_aa42_466c_9c01_fed2_3315_a9b7);
 /// Namespace of the ids of all that this program makes; drawn once.
@@ -166,23 +170,25 @@ impl Bundle {
             }),
         );
         let target = self.address(&bare(incident.target), None);
-        let mut left_out = Vec::new();
-        let mut by_origin: BTreeMap<Origin, Vec<String>> = BTreeMap::new();
+        let mut listed = Vec::new();
+        let mut senders = Vec::new();
+        let mut reflectors = Vec::new();
         for part in &incident.vectors {
-            let (observed, said) = self.vector(part, incident, &target, atlas, &times);
-            left_out.push(said);
-            by_origin
-                .entry(origin(part, incident))
-                .or_default()
-                .push(observed);
+            self.whole(part, incident, &target, &times);
+            let sent = first(origin::senders(part, incident));
+            let abused = first(origin::reflectors(part, incident));
+            senders.extend(self.sources(part, incident, &sent, &target, "senders", atlas, &times));
+            reflectors.extend(self.sources(part, incident, &abused, &target, "reflectors", atlas, &times));
+            listed.push(origin::listing(&[sent, abused].concat(), part, incident));
             let pattern = self.attack_pattern(part.vector);
             self.relate(&id, "related-to", &pattern, &times);
         }
-        for (origin, observed) in &by_origin {
-            let Some(infrastructure) = self.infrastructure(*origin, incident, &times) else {
+        for (origin, observed) in [(Origin::Direct, senders), (Origin::Reflector, reflectors)] {
+            if observed.is_empty() {
                 continue;
-            };
-            for data in observed {
+            }
+            let infrastructure = self.infrastructure(origin, incident, &times);
+            for data in &observed {
                 self.relate(&infrastructure, "consists-of", data, &times);
             }
             self.relate(&infrastructure, "related-to", &id, &times);
@@ -193,102 +199,74 @@ impl Bundle {
             });
             self.object("note", &format!("{}\n{about}", incident.id), &times, fields);
         };
-        note("where", "Where it came from", where_from(incident, &left_out));
+        note("where", "Where it came from", where_from(incident, &listed));
         if !incident.caveats.is_empty() {
             note("caveats", "What is not known", incident.caveats.join("\n"));
         }
         id
     }
 
-    /// What was observed of a vector. Returns its id, and a sentence on the sources that are listed or left out.
-    fn vector(
+    /// What was observed of a vector as a whole.
+    fn whole(&mut self, part: &VectorShare, incident: &Incident, target: &str, times: &Times) {
+        let ongoing = incident.ongoing && Some(part.end_ns) == incident.end_ns;
+        let end = (!ongoing).then_some(part.end_ns);
+        let whole = self.observable(
+            "network-traffic",
+            traffic(part, incident.target, target, (part.start_ns, end), None),
+            sizes(part.packets, part.bytes, ongoing),
+        );
+        self.observed(part, incident, "whole", &[target.to_owned(), whole], times);
+    }
+
+    /// What was observed of single sources of a vector. Returns its id, if there are any.
+    #[expect(clippy::too_many_arguments, reason = "all of it makes one object")]
+    fn sources(
         &mut self,
         part: &VectorShare,
         incident: &Incident,
+        sources: &[TopSource],
         target: &str,
+        what: &str,
         atlas: &Atlas,
         times: &Times,
-    ) -> (String, String) {
-        let label = part.vector.label();
-        let protocols = protocols(part.vector, incident.target);
-        let destination = part.look.destination_ports.as_ref().and_then(|ports| {
-            let (port, share) = ports.first()?;
-            (*share >= 0.95).then_some(*port)
-        });
-        let traffic = |start: u64, end: Option<u64>, source: Option<&str>| {
-            let mut naming = json!({ "start": brief(start), "dst_ref": target, "protocols": protocols });
-            if let Some(end) = end {
-                naming["end"] = json!(brief(end));
-            }
-            if let Some(source) = source {
-                naming["src_ref"] = json!(source);
-            }
-            if let Some(port) = part.vector.service_port() {
-                naming["src_port"] = json!(port);
-            }
-            if let Some(port) = destination {
-                naming["dst_port"] = json!(port);
-            }
-            naming
-        };
-        let sizes = |packets: u64, bytes: u64, ongoing: bool| {
-            json!({
-                "src_packets": packets.min(INTEGER_MAX),
-                "src_byte_count": bytes.min(INTEGER_MAX),
-                "is_active": ongoing,
-            })
-        };
-        let ongoing = incident.ongoing && Some(part.end_ns) == incident.end_ns;
-        let whole = self.observable(
-            "network-traffic",
-            traffic(part.start_ns, (!ongoing).then_some(part.end_ns), None),
-            sizes(part.packets, part.bytes, ongoing),
-        );
-        let mut seen = vec![target.to_owned(), whole];
-        let origin = origin(part, incident);
-        let said = if matches!(origin, Origin::Direct | Origin::Reflector) {
-            let shown = &part.top_sources[..part.top_sources.len().min(SOURCES_SHOWN)];
-            for network in origin::networks(shown, atlas) {
-                let system = (network.asn != 0).then(|| {
-                    let name = if network.name.is_empty() {
-                        json!({})
-                    } else {
-                        json!({ "name": network.name })
-                    };
-                    self.observable("autonomous-system", json!({ "number": network.asn }), name)
-                });
-                seen.extend(system.clone());
-                for source in &network.sources {
-                    let address = self.address(&text(source.address), system.as_deref());
-                    let naming = traffic(source.first_ns, Some(source.last_ns), Some(&address));
-                    let sent = self.observable(
-                        "network-traffic",
-                        naming,
-                        sizes(source.packets, source.bytes, false),
-                    );
-                    seen.extend([address, sent]);
-                }
-            }
-            format!(
-                "{label}: {} of {} sources are listed, those with the most packets; they sent {:.1} % of its packets.",
-                shown.len(),
-                part.sources.len(),
-                100.0 * share_of(shown, part)
-            )
-        } else {
-            format!(
-                "{label}: none of its {} source addresses is listed, since {}.",
-                part.sources.len(),
-                if origin == Origin::Forged {
-                    "they are forged"
+    ) -> Option<String> {
+        let mut seen = vec![target.to_owned()];
+        for network in origin::networks(sources, atlas) {
+            let system = (network.asn != 0).then(|| {
+                let name = if network.name.is_empty() {
+                    json!({})
                 } else {
-                    "it is not determined whether they are forged"
-                }
-            )
-        };
-        let id = self.object(
+                    json!({ "name": network.name })
+                };
+                self.observable("autonomous-system", json!({ "number": network.asn }), name)
+            });
+            seen.extend(system.clone());
+            for source in &network.sources {
+                let address = self.address(&text(source.address), system.as_deref());
+                let when = (source.first_ns, Some(source.last_ns));
+                let naming = traffic(part, incident.target, target, when, Some(&address));
+                let sent = self.observable(
+                    "network-traffic",
+                    naming,
+                    sizes(source.packets, source.bytes, false),
+                );
+                seen.extend([address, sent]);
+            }
+        }
+        (!sources.is_empty()).then(|| self.observed(part, incident, what, &seen, times))
+    }
+
+    fn observed(
+        &mut self,
+        part: &VectorShare,
+        incident: &Incident,
+        what: &str,
+        seen: &[String],
+        times: &Times,
+    ) -> String {
+        self.object(
             "observed-data",
-            &format!("{}\n{}", incident.id, part.vector.name()),
+            &format!("{}\n{}\n{what}", incident.id, part.vector.name()),
             times,
             json!({
                 "first_observed": stamp(part.start_ns),
@@ -297,29 +275,29 @@ impl Bundle {
                 "object_refs": seen,
                 "confidence": confidence(incident.confidence),
             }),
-        );
-        (id, said)
+        )
     }
 
-    fn infrastructure(&mut self, origin: Origin, incident: &Incident, times: &Times) -> Option<String> {
+    /// The machines of one origin: senders, or reflectors.
+    fn infrastructure(&mut self, origin: Origin, incident: &Incident, times: &Times) -> String {
         let controlled = incident
             .coordination
             .as_ref()
             .is_some_and(|likeness| likeness.probability >= 0.8);
-        let (name, kind, description) = match origin {
-            Origin::Direct => (
+        let (name, kind, description) = if origin == Origin::Direct {
+            (
                 "Senders",
                 if controlled { "botnet" } else { "unknown" },
                 "Machines that sent attack packets under their own addresses. They may be hijacked devices, proxies or shared addresses; who controls them is not known.",
-            ),
-            Origin::Reflector => (
+            )
+        } else {
+            (
                 "Reflectors",
                 "amplification",
                 "Machines that were abused to answer requests in the name of the target. They are not the attacker; where the requests came from cannot be told from this traffic.",
-            ),
-            Origin::Forged | Origin::Undetermined => return None,
+            )
         };
-        Some(self.object(
+        self.object(
             "infrastructure",
             &format!("{}\n{name}", incident.id),
             times,
@@ -331,7 +309,7 @@ impl Bundle {
                 "last_seen": times.modified,
                 "confidence": confidence(incident.confidence),
             }),
-        ))
+        )
     }
 
     fn attack_pattern(&mut self, vector: Vector) -> String {
@@ -463,6 +441,54 @@ impl Times {
             modified: TIMELESS.to_owned(),
         }
     }
+}
+
+/// Those that are listed.
+fn first(mut sources: Vec<TopSource>) -> Vec<TopSource> {
+    sources.truncate(SOURCES_SHOWN);
+    sources
+}
+
+/// The properties that name traffic to a target: from when to when, and from whom if it is one source.
+fn traffic(
+    part: &VectorShare,
+    attacked: Prefix,
+    target: &str,
+    (start, end): (u64, Option<u64>),
+    source: Option<&str>,
+) -> Value {
+    let mut naming = json!({
+        "start": brief(start),
+        "dst_ref": target,
+        "protocols": protocols(part.vector, attacked),
+    });
+    if let Some(end) = end {
+        naming["end"] = json!(brief(end));
+    }
+    if let Some(source) = source {
+        naming["src_ref"] = json!(source);
+    }
+    if let Some(port) = part.vector.service_port() {
+        naming["src_port"] = json!(port);
+    }
+    let port = part
+        .look
+        .destination_ports
+        .as_ref()
+        .and_then(|ports| ports.first());
+    if let Some((port, _)) = port.filter(|(_, share)| *share >= PORT_FROM) {
+        naming["dst_port"] = json!(port);
+    }
+    naming
+}
+
+/// The rest of what is said of traffic.
+fn sizes(packets: u64, bytes: u64, ongoing: bool) -> Value {
+    json!({
+        "src_packets": packets.min(INTEGER_MAX),
+        "src_byte_count": bytes.min(INTEGER_MAX),
+        "is_active": ongoing,
+    })
 }
 
 fn id(kind: &str, about: &str) -> String {
@@ -617,7 +643,7 @@ fn percent(share: Share) -> String {
 }
 
 /// What is known of where an incident came from, and which sources are listed.
-pub(crate) fn where_from(incident: &Incident, left_out: &[String]) -> String {
+pub(crate) fn where_from(incident: &Incident, listed: &[String]) -> String {
     let sources = &incident.sources;
     let mut lines = vec![
         "Shares of the attack packets, with 95 % intervals.".to_owned(),
@@ -633,38 +659,55 @@ pub(crate) fn where_from(incident: &Incident, left_out: &[String]) -> String {
             .iter()
             .map(|test| format!("{}: {}.", test.test, test.says)),
     );
-    if matches!(sources.meaning, Meaning::Senders | Meaning::Reflectors) {
-        let of = if sources.meaning == Meaning::Senders {
-            "senders"
-        } else {
-            "reflectors, the abused machines"
-        };
-        let countries: Vec<String> = sources
-            .countries
-            .iter()
-            .take(PLACES_SHOWN)
-            .map(|c| format!("{} {}", c.country, percent(c.share)))
-            .collect();
-        let networks: Vec<String> = sources
-            .networks
-            .iter()
-            .take(PLACES_SHOWN)
-            .map(|n| format!("AS{} {} {}", n.asn, n.name, percent(n.share)))
-            .collect();
-        lines.push(format!("Countries of the {of}: {}.", countries.join("; ")));
-        lines.push(format!("Networks of the {of}: {}.", networks.join("; ")));
+    if sources.meaning == Meaning::Reflectors {
+        let countries = sources.countries.iter();
+        lines.extend(places(
+            "Countries of the reflectors, the abused machines",
+            countries.map(|c| format!("{} {}", c.country, percent(c.share))),
+        ));
+        let networks = sources.networks.iter();
+        lines.extend(places(
+            "Networks of the reflectors, the abused machines",
+            networks.map(|n| format!("AS{} {} {}", n.asn, n.name, percent(n.share))),
+        ));
     }
-    lines.extend(left_out.iter().cloned());
+    let senders = &sources.senders;
+    if !senders.countries.is_empty() {
+        lines.push(format!(
+            "Sent by machines under their own addresses, without the audience: {}. Of their packets:",
+            percent(senders.share)
+        ));
+        let country = |c: &Located<Country>| format!("{} {}", c.key, percent(c.by_packets));
+        lines.extend(places(
+            "Countries of the senders",
+            senders.countries.iter().map(country),
+        ));
+        let network = |n: &Located<u32>| {
+            let name = n.network.as_ref().map_or("", |network| network.name.as_str());
+            format!("AS{} {name} {}", n.key, percent(n.by_packets))
+        };
+        lines.extend(places(
+            "Networks of the senders",
+            senders.networks.iter().map(network),
+        ));
+    }
+    lines.extend(listed.iter().cloned());
     lines.join("\n")
+}
+
+/// A line of the first places, if there are any.
+fn places(what: &str, places: impl Iterator<Item = String>) -> Option<String> {
+    let shown: Vec<String> = places.take(PLACES_SHOWN).collect();
+    (!shown.is_empty()).then(|| format!("{what}: {}.", shown.join("; ")))
 }
 
 fn is_web(url: &str) -> bool {
     (url.starts_with("https://") || url.starts_with("http://")) && url.chars().all(|c| c.is_ascii_graphic())
 }
 
-/// The five words of STIX for the seven of ICD 203.
+/// The five words of STIX for the seven of ICD 203. Words that speak of a part of the claim are no opinion on all of it.
 fn opinion(verdict: &Verdict) -> &'static str {
-    if !verdict.assessable {
+    if !verdict.assessable || verdict.about.is_some() {
         return "neutral";
     }
     match verdict.words {
@@ -678,11 +721,15 @@ fn opinion(verdict: &Verdict) -> &'static str {
 
 /// The verdict in words. Likelihood and confidence never share a sentence (ICD 203).
 pub(crate) fn explanation(verdict: &Verdict) -> String {
+    let of = verdict
+        .about
+        .as_ref()
+        .map_or(String::new(), |part| format!(" of {part}"));
     let mut lines = vec![match verdict.probability {
         Some(share) if verdict.assessable => {
-            format!("Likelihood: {} ({}).", verdict.words.text(), percent(share))
+            format!("Likelihood{of}: {} ({}).", verdict.words.text(), percent(share))
         }
-        _ => format!("Likelihood: {}.", verdict.words.text()),
+        _ => format!("Likelihood{of}: {}.", verdict.words.text()),
     }];
     let evidence = crate::case_json::confidence(verdict.confidence);
     lines.push(format!("Confidence in the evidence: {evidence}."));
@@ -715,6 +762,7 @@ pub(crate) mod tests {
                     source: 'C',
                     information: 3,
                 }),
+                details: None,
                 proposition: Proposition::ManyResources,
             },
             assessable: true,
@@ -723,6 +771,7 @@ pub(crate) mod tests {
                 low: 0.01,
                 high: 0.04,
             }),
+            about: None,
             words: Words::AlmostNoChance,
             confidence: Confidence::Moderate,
             because: vec!["1.9 % of the packets came from there.".to_owned()],
@@ -732,6 +781,8 @@ pub(crate) mod tests {
             inputs: Vec::new(),
             exporters: Vec::new(),
             incidents: Vec::new(),
+            outages: Vec::new(),
+            signals: Vec::new(),
             scans: Vec::new(),
             verdicts: vec![verdict],
             caveats: Vec::new(),
@@ -816,6 +867,9 @@ pub(crate) mod tests {
         assert_eq!(of(Words::Likely), "agree");
         assert_eq!(of(Words::RoughlyEvenChance), "neutral");
         assert_eq!(of(Words::Unlikely), "disagree");
+        verdict.about = Some("coordination alone".to_owned());
+        assert_eq!(opinion(&verdict), "neutral", "likely, but not all of it");
+        verdict.about = None;
         verdict.assessable = false;
         assert_eq!(opinion(&verdict), "neutral");
     }

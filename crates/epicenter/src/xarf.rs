@@ -12,7 +12,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use detect::{Transport, Vector};
 use incident::Case;
-use incident::case::{Incident, Origin, TopSource, VectorShare};
+use incident::case::{Incident, TopSource, VectorShare};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -21,7 +21,7 @@ use crate::args::ShareArgs;
 use crate::case_json::time;
 use crate::case_text::{count, counted, metric};
 use crate::fingerprint::service_name;
-use crate::origin::{Network, networks, origin, share_of};
+use crate::origin::{self, Network, networks, share_of};
 use crate::stix::{NAMESPACE, bare, confidence, text};
 
 /// A source that sent fewer packets is not reported: it may be a stray.
@@ -37,18 +37,19 @@ pub(crate) fn render(case: &Case, atlas: &Atlas, share: &ShareArgs) -> anyhow::R
     for incident in &case.incidents {
         for part in &incident.vectors {
             let about = format!("{}, {}", incident.id, part.vector.label());
-            let Some(kind) = kind(part, incident) else {
-                unsaid.push(format!("{about}: no report, since {}", why_none(part, incident)));
-                continue;
+            let (kind, sources) = match kind(part, incident) {
+                Ok(kind) => kind,
+                Err(why) => {
+                    unsaid.push(format!("{about}: no report, since {why}"));
+                    continue;
+                }
             };
             let least = match kind {
                 Kind::Ddos(_) => SENT_MIN,
                 Kind::OpenService(_) => ANSWERED_MIN,
             };
-            let (loud, strays): (Vec<TopSource>, Vec<TopSource>) = part
-                .top_sources
-                .iter()
-                .partition(|source| source.packets >= least);
+            let (loud, strays): (Vec<TopSource>, Vec<TopSource>) =
+                sources.iter().partition(|source| source.packets >= least);
             let (known, nobodys): (Vec<_>, Vec<_>) = networks(&loud, atlas)
                 .into_iter()
                 .partition(|network| network.asn != 0);
@@ -58,13 +59,14 @@ pub(crate) fn render(case: &Case, atlas: &Atlas, share: &ShareArgs) -> anyhow::R
             }
             let named: Vec<TopSource> = known.iter().flat_map(|network| network.sources.clone()).collect();
             unsaid.push(format!(
-                "{about}: {} name {} of {}, which sent {:.1} % of its packets; left out are {} with fewer than {least} packets, {} of no known network, and {} beyond the {} that sent most",
+                "{about}: {} name {} of {}, which sent {:.1} % of its packets; left out are {} with fewer than {least} packets, {} of no known network, {} that may be forged or use the target as well, and {} beyond the {} that sent most",
                 counted(known.len() as u64, "report", "reports"),
                 count(named.len() as u64),
                 counted(part.sources.len() as u64, "source", "sources"),
                 100.0 * share_of(&named, part),
                 count(strays.len() as u64),
                 nobodys.iter().map(|network| network.sources.len()).sum::<usize>(),
+                count((part.top_sources.len() - sources.len()) as u64),
                 count(part.sources.len().saturating_sub(part.top_sources.len()) as u64),
                 count(incident::case::TOP_SOURCES as u64),
             ));
@@ -81,33 +83,35 @@ enum Kind {
     OpenService(&'static str),
 }
 
-fn kind(part: &VectorShare, incident: &Incident) -> Option<Kind> {
-    match origin(part, incident) {
-        Origin::Direct => match (part.vector, part.vector.transport()) {
-            (_, Transport::Tcp) => Some(Kind::Ddos("tcp")),
-            (_, Transport::Udp) => Some(Kind::Ddos("udp")),
-            (Vector::IcmpFlood, _) => Some(Kind::Ddos("icmp")),
+/// What the reports on a vector are about and whom they name, or why there are none.
+fn kind(part: &VectorShare, incident: &Incident) -> Result<(Kind, Vec<TopSource>), &'static str> {
+    let abused = origin::reflectors(part, incident);
+    if !abused.is_empty() {
+        let service = match part.vector {
+            Vector::MiddleboxReflection => Some("TCP middlebox that answers without a handshake"),
+            vector if vector.transport() == Transport::Udp => service_name(vector),
             _ => None,
-        },
-        Origin::Reflector if part.vector == Vector::MiddleboxReflection => Some(Kind::OpenService(
-            "TCP middlebox that answers without a handshake",
-        )),
-        Origin::Reflector if part.vector.transport() == Transport::Udp => {
-            service_name(part.vector).map(Kind::OpenService)
-        }
-        Origin::Reflector | Origin::Forged | Origin::Undetermined => None,
+        };
+        let service = service.ok_or(
+            "its reflectors only answered what looked like a connection: nothing is wrong with them",
+        )?;
+        return Ok((Kind::OpenService(service), abused));
     }
-}
-
-fn why_none(part: &VectorShare, incident: &Incident) -> &'static str {
-    match origin(part, incident) {
-        Origin::Forged => "its sources are forged",
-        Origin::Undetermined => "it is not determined whether its sources are forged",
-        Origin::Reflector => {
-            "its reflectors only answered what looked like a connection: nothing is wrong with them"
-        }
-        Origin::Direct => "X-ARF has no word for its protocol",
+    let sent = origin::senders(part, incident);
+    if sent.is_empty() {
+        return Err(if origin::is_forged(part) {
+            "its sources are forged"
+        } else {
+            "of no source it is determined that it sent under its own address"
+        });
     }
+    let protocol = match (part.vector, part.vector.transport()) {
+        (_, Transport::Tcp) => "tcp",
+        (_, Transport::Udp) => "udp",
+        (Vector::IcmpFlood, _) => "icmp",
+        _ => return Err("X-ARF has no word for its protocol"),
+    };
+    Ok((Kind::Ddos(protocol), sent))
 }
 
 fn report(

@@ -2,13 +2,15 @@
 
 use atlas::Atlas;
 use detect::lane::{Cell, Look as LaneLook, Values};
-use detect::{Attack, Options, Part, Sender, Tally, Transport, Vector};
-use trace::{Interval, Trace};
+use detect::{Attack, Clients, Options, Part, Tally, Transport, Vector};
+use trace::{Interval, Past, Trace};
 
 use crate::case::{
-    Case, Confidence, CountryShare, Incident, Input, Look, Meaning, NetworkShare, Peak, PortShare, Scan,
-    Senders, Share, Sources, TOP_SOURCES, Test, Timeline, TopSource, VectorShare,
+    Audience, Case, Class, Confidence, Coordination, CountryShare, Incident, Input, Located, Look, Meaning,
+    NetworkName, NetworkShare, Origin, Peak, PortShare, Scan, Senders, Share, Sources, TOP_SOURCES, Test,
+    Timeline, TopSource, Unmade, VectorShare,
 };
+use crate::size;
 
 /// Steps of an incident's timeline at most.
 const TIMELINE_STEPS: u64 = 120;
@@ -18,11 +20,22 @@ const SECOND: u64 = 1_000_000_000;
 
 /// Judges a tally, traces its attacks and returns the case.
 pub fn investigate(tally: &Tally, atlas: &Atlas, options: &Options, inputs: Vec<Input>) -> Case {
+    investigate_against(tally, None, atlas, options, inputs)
+}
+
+/// The same, where another input shows who normally uses the targets.
+pub fn investigate_against(
+    tally: &Tally,
+    past: Option<&Past<'_>>,
+    atlas: &Atlas,
+    options: &Options,
+    inputs: Vec<Input>,
+) -> Case {
     let findings = detect::judge(tally, options);
     let incidents = findings
         .attacks
         .iter()
-        .map(|attack| incident(attack, &Seen::of(tally), atlas))
+        .map(|attack| incident(attack, &Seen::of(tally), past, atlas))
         .collect();
     let scans = findings
         .scans
@@ -45,6 +58,8 @@ pub fn investigate(tally: &Tally, atlas: &Atlas, options: &Options, inputs: Vec<
         incidents,
         scans,
         exporters: Vec::new(),
+        outages: Vec::new(),
+        signals: Vec::new(),
         verdicts: Vec::new(),
         caveats: caveats(tally),
     }
@@ -107,8 +122,8 @@ impl Seen {
 }
 
 /// Traces an attack and says what is known of it.
-pub(crate) fn incident(attack: &Attack, seen: &Seen, atlas: &Atlas) -> Incident {
-    let trace = trace::trace(attack, atlas);
+pub(crate) fn incident(attack: &Attack, seen: &Seen, past: Option<&Past<'_>>, atlas: &Atlas) -> Incident {
+    let mut trace = trace::trace(attack, past, atlas);
     let packets = attack.packets();
     let series: Vec<&[Cell]> = attack.parts.iter().map(|part| part.cells.as_slice()).collect();
     let cells = detect::judge::sum_cells(&series);
@@ -117,11 +132,11 @@ pub(crate) fn incident(attack: &Attack, seen: &Seen, atlas: &Atlas) -> Incident 
     let vectors: Vec<VectorShare> = attack
         .parts
         .iter()
-        .map(|part| vector_share(part, packets))
+        .map(|part| vector_share(part, &trace.classes, attack))
         .collect();
     let meaning = meaning(&trace);
     let caveats = incident_caveats(attack, seen, meaning);
-    Incident {
+    let mut incident = Incident {
         id: id(attack),
         target: attack.target,
         target_hosts: attack.hosts.len() as u64,
@@ -136,12 +151,14 @@ pub(crate) fn incident(attack: &Attack, seen: &Seen, atlas: &Atlas) -> Incident 
         confidence: confidence(attack, seen, &trace),
         timeline: timeline(attack, &cells),
         vectors,
+        audience: trace.audience.take().map(audience),
+        coordination: trace.coordination.take().map(coordination),
         sources: sources(trace, meaning),
-        audience: None,
-        coordination: None,
         size: Vec::new(),
         caveats,
-    }
+    };
+    incident.size = size::standings(&incident);
+    incident
 }
 
 /// An id that the same input gives again: vector, target and start.
@@ -159,7 +176,7 @@ fn id(attack: &Attack) -> String {
     format!("{}-{:010x}", vector.replace('_', "-"), hash & 0xff_ffff_ffff)
 }
 
-fn vector_share(part: &Part, total: u64) -> VectorShare {
+fn vector_share(part: &Part, classes: &[trace::Class], attack: &Attack) -> VectorShare {
     let mut why = part.why.clone();
     if part.companions > 0 {
         why.push_str(&format!(
@@ -169,7 +186,7 @@ fn vector_share(part: &Part, total: u64) -> VectorShare {
     }
     VectorShare {
         vector: part.vector,
-        share: part.packets as f64 / total.max(1) as f64,
+        share: part.packets as f64 / attack.packets().max(1) as f64,
         packets: part.packets,
         bytes: part.bytes,
         start_ns: part.first_ns,
@@ -177,28 +194,48 @@ fn vector_share(part: &Part, total: u64) -> VectorShare {
         why,
         look: look(part.vector, &part.look),
         sources: part.senders.iter().map(|sender| sender.address).collect(),
-        top_sources: top_sources(&part.senders),
+        top_sources: top_sources(part.vector, classes, &attack.clients),
     }
 }
 
-/// The senders that sent most. There may be a million: only those that are kept are sorted.
-fn top_sources(senders: &[Sender]) -> Vec<TopSource> {
-    let rank = |sender: &&Sender| (std::cmp::Reverse(sender.packets), sender.address);
-    let mut top: Vec<&Sender> = senders.iter().collect();
-    if top.len() > TOP_SOURCES {
-        top.select_nth_unstable_by_key(TOP_SOURCES - 1, rank);
-        top.truncate(TOP_SOURCES);
+fn origin(origin: trace::Origin) -> Origin {
+    match origin {
+        trace::Origin::Direct => Origin::Direct,
+        trace::Origin::Reflector => Origin::Reflector,
+        trace::Origin::Forged => Origin::Forged,
+        trace::Origin::Undetermined => Origin::Undetermined,
     }
-    top.sort_unstable_by_key(rank);
-    top.into_iter()
-        .map(|sender| TopSource {
+}
+
+/// The loudest sources of a vector with what their clusters are. Of an address that uses the target as well it is not determined: it
+/// may have been drawn by who forged, or sit behind the same gateway as a sender.
+fn top_sources(vector: Vector, classes: &[trace::Class], clients: &Clients) -> Vec<TopSource> {
+    let is_client = |address| {
+        clients
+            .all
+            .binary_search_by_key(&address, |client| client.address)
+            .is_ok()
+    };
+    let mut top: Vec<TopSource> = classes
+        .iter()
+        .filter(|class| class.vector == vector)
+        .flat_map(|class| class.loudest.iter().map(move |sender| (sender, class.origin)))
+        .map(|(sender, origin)| TopSource {
             address: sender.address,
             packets: sender.packets,
             bytes: sender.bytes,
             first_ns: sender.first_ns,
             last_ns: sender.last_ns,
+            origin: if is_client(sender.address) {
+                Origin::Undetermined
+            } else {
+                self::origin(origin)
+            },
         })
-        .collect()
+        .collect();
+    top.sort_unstable_by_key(|source| (std::cmp::Reverse(source.packets), source.address));
+    top.truncate(TOP_SOURCES);
+    top
 }
 
 /// Fractions of a field's values; `None` where they are spread too widely to list.
@@ -392,10 +429,96 @@ fn sources(trace: Trace, meaning: Meaning) -> Sources {
             .into_iter()
             .map(|c| (c.key, share(c.share)))
             .collect(),
-        classes: Vec::new(),
-        not_made: Vec::new(),
-        senders: Senders::default(),
+        classes: trace
+            .classes
+            .into_iter()
+            .map(|class| Class {
+                vector: class.vector,
+                cluster: class.cluster,
+                share: class.share,
+                distinct: class.distinct,
+                origin: origin(class.origin),
+                forged: share(class.forged),
+            })
+            .collect(),
+        not_made: trace
+            .unmade
+            .into_iter()
+            .map(|unmade| Unmade {
+                test: unmade.test,
+                why: unmade.why,
+            })
+            .collect(),
+        senders: senders(trace.senders),
         meaning,
+    }
+}
+
+fn senders(senders: trace::Senders) -> Senders {
+    fn located<K, L>(
+        rows: Vec<trace::Located<K>>,
+        key: impl Fn(K) -> (L, Option<NetworkName>),
+    ) -> Vec<Located<L>> {
+        let of = |row: trace::Located<K>| {
+            let (key, network) = key(row.key);
+            Located {
+                key,
+                network,
+                by_packets: share(row.by_packets),
+                by_sources: share(row.by_sources),
+                distinct: row.distinct,
+                majority: row.majority,
+                first: row.first,
+                usual: row.usual.map(share),
+                over: row.over.map(share),
+            }
+        };
+        rows.into_iter().map(of).collect()
+    }
+    let network = |network: trace::Network| {
+        let name = NetworkName {
+            name: network.name,
+            country: network.country,
+            kind: network.kind,
+        };
+        (network.asn, Some(name))
+    };
+    Senders {
+        share: share(senders.share),
+        distinct: senders.distinct,
+        countries: located(senders.location.countries, |country| (country, None)),
+        networks: located(senders.location.networks, network),
+        kinds: located(senders.location.kinds, |kind| (kind, None)),
+    }
+}
+
+fn audience(audience: trace::Audience) -> Audience {
+    Audience {
+        learnt_from: audience.learnt_from,
+        distinct: audience.distinct,
+        countries: audience
+            .countries
+            .into_iter()
+            .map(|c| CountryShare {
+                country: c.key,
+                share: share(c.share),
+                distinct: c.distinct,
+            })
+            .collect(),
+        taken_out: share(audience.taken_out),
+    }
+}
+
+fn coordination(coordination: trace::Coordination) -> Coordination {
+    Coordination {
+        probability: coordination.probability,
+        start_spread_s: coordination.start_spread_s,
+        start_together: coordination.start_together,
+        stop_together: coordination.stop_together,
+        fingerprints: coordination.fingerprints,
+        rate_variation: coordination.rate_variation,
+        controllers_min: coordination.controllers_min,
+        because: coordination.because,
     }
 }
 
@@ -473,36 +596,4 @@ fn incident_caveats(attack: &Attack, seen: &Seen, meaning: Meaning) -> Vec<Strin
         caveats.push("It was seen for less than a second: packets per second are those of the seen part, not extrapolated.".to_owned());
     }
     caveats
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_loudest_sources_are_kept_and_ties_go_by_address() {
-        let sender = |last: u16, packets: u64| Sender {
-            address: std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last),
-            packets,
-            bytes: 100 * packets,
-            first_ns: 1,
-            last_ns: 2,
-            ttl_min: 64,
-            ttl_max: 64,
-            ttl_first: 64,
-            completed: false,
-            denied: false,
-        };
-        let senders: Vec<Sender> = (0..30_000).map(|i| sender(i, u64::from(i % 15_000))).collect();
-        let top = top_sources(&senders);
-        assert_eq!(top.len(), TOP_SOURCES);
-        let loudest: Vec<(u16, u64)> = top
-            .iter()
-            .take(3)
-            .map(|source| (source.address.segments()[7], source.packets))
-            .collect();
-        assert_eq!(loudest, [(14_999, 14_999), (29_999, 14_999), (14_998, 14_998)]);
-        assert_eq!(top.last().map(|source| source.packets), Some(10_000));
-        assert_eq!(top_sources(&senders[..2]).len(), 2);
-    }
 }

@@ -1,6 +1,6 @@
 //! What a router would have exported of the packets: NetFlow v5, sampled where wanted.
 //!
-//! Flows by addresses, ports and protocol, with the timeouts that routers use by custom: a flow is exported when nothing came for
+//! IPv6 is left out: its records have no room for it. Flows by addresses, ports and protocol, with the timeouts that routers use by custom: a flow is exported when nothing came for
 //! fifteen seconds, or after a minute, or when the cache is full. Record and header as in Cisco's "NetFlow Export Datagram Format".
 
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use rand_pcg::Pcg64Mcg;
 use rand_pcg::rand_core::SeedableRng;
 
-use crate::packets::{Packet, What};
+use crate::packets::Packet;
 use crate::world::below;
 
 /// Seconds without a packet after which a flow is over.
@@ -69,15 +69,13 @@ impl Router {
                 let all = std::mem::take(&mut self.flows);
                 self.records.extend(all);
             }
-            let (protocol, ports, flags) = match packet.what {
-                What::Tcp { ports, flags, .. } => (6, ports, flags),
-                What::Udp { ports, .. } => (17, ports, 0),
-                // ICMP type and code are exported as the destination port.
-                What::Icmp { kind, .. } => (1, (0, u16::from(kind) << 8), 0),
+            let (Some(src), Some(dst)) = (packet.src.to_ipv4_mapped(), packet.dst.to_ipv4_mapped()) else {
+                continue;
             };
+            let ports = packet.ports();
             let flow = self
                 .flows
-                .entry((packet.src, packet.dst, ports.0, ports.1, protocol))
+                .entry((src.to_bits(), dst.to_bits(), ports.0, ports.1, packet.protocol()))
                 .or_insert(Flow {
                     first_ns: packet.time_ns,
                     last_ns: packet.time_ns,
@@ -88,7 +86,7 @@ impl Router {
             flow.last_ns = flow.last_ns.max(packet.time_ns);
             flow.packets += 1;
             flow.bytes += u32::from(packet.length());
-            flow.flags |= flags;
+            flow.flags |= packet.flags();
         }
         let records = &mut self.records;
         self.flows.retain(|key, flow| {

@@ -275,8 +275,7 @@ fn forged_addresses_accuse_nobody() {
     let notes = of_type(&objects, "note");
     assert!(notes.iter().any(|note| {
         let said = note["content"].as_str().unwrap();
-        said.contains("none of its 159999 source addresses is listed, since they are forged")
-            && !said.contains("Countries")
+        said.contains("source addresses is listed, since they are forged") && !said.contains("Countries")
     }));
     let event = simulated.json("misp");
     assert!(sources(&event).is_empty());
@@ -385,6 +384,7 @@ fn senders_are_reported_to_their_networks() {
         all.extend(named);
     }
     // The machines that sent, each with its packets, and no visitor; those of fewer than ten packets are left out.
+    let total: u64 = bots.values().sum();
     let loud: BTreeMap<_, _> = bots.into_iter().filter(|(_, packets)| *packets >= 10).collect();
     assert_eq!(all, loud);
     assert!(said.contains(&format!("name {} of", loud.len())), "{said}");
@@ -415,7 +415,7 @@ fn senders_are_reported_to_their_networks() {
         found.unwrap_or_else(|| panic!("no {relation}"))["value"].clone()
     };
     assert_eq!(value("ip-dst"), "198.41.30.10");
-    assert_eq!(value("total-packets-sent"), "200000");
+    assert_eq!(value("total-packets-sent"), total.to_string());
     assert_eq!(object["template_uuid"], "e2f124d6-f57c-4f93-99e6-8450545fa05d");
     assert_eq!(
         object["ObjectReference"][0]["referenced_uuid"],
