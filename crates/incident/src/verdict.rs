@@ -1887,6 +1887,7 @@ mod tests {
     fn located<K>(key: K, estimate: f64, distinct: u64, majority: f64, first: f64) -> Located<K> {
         let half = 0.3 * estimate;
         Located {
+            network: None,
             key,
             by_packets: share(estimate, estimate - half, estimate + half),
             by_sources: share(estimate * 1.05, estimate * 0.8, estimate * 1.3),
@@ -1929,6 +1930,7 @@ mod tests {
             kinds: Vec::new(),
         };
         let vectors = vec![VectorShare {
+            top_sources: Vec::new(),
             vector: Vector::ALL
                 .iter()
                 .copied()
