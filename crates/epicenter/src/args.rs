@@ -184,7 +184,8 @@ fn email(text: &str) -> Result<String, String> {
 
 #[derive(Debug, Args)]
 pub(crate) struct InvestigateArgs {
-    /// Captures of packets or export packets, IPFIX files, problem reports and probe results (JSON lines); plain, gzip or zstd; `-` is standard input. Several make one case
+    /// Captures of packets or export packets, IPFIX files, problem reports and probe results (JSON lines); plain, gzip or zstd; `-` is
+    /// standard input. Several make one case
     #[arg(required = true, value_name = "INPUT")]
     pub(crate) inputs: Vec<PathBuf>,
     /// Form of the output

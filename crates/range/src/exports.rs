@@ -1,7 +1,8 @@
 //! What a router would have exported of the packets: NetFlow v5, sampled where wanted.
 //!
-//! IPv6 is left out: its records have no room for it. Flows by addresses, ports and protocol, with the timeouts that routers use by custom: a flow is exported when nothing came for
-//! fifteen seconds, or after a minute, or when the cache is full. Record and header as in Cisco's "NetFlow Export Datagram Format".
+//! IPv6 is left out: its records have no room for it. Flows by addresses, ports and protocol, with the timeouts that routers use by
+//! custom: a flow is exported when nothing came for fifteen seconds, or after a minute, or when the cache is full. Record and header as
+//! in Cisco's "NetFlow Export Datagram Format".
 
 use std::collections::BTreeMap;
 
