@@ -1,58 +1,43 @@
 //! `epicenter investigate`: recorded input to a case.
 
 use std::io::{IsTerminal, Write};
+use std::net::IpAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
+use atlas::Atlas;
 use detect::{Options, Tally};
+use incident::Case;
 use incident::case::{EXPORTERS_SHOWN, Input};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use wire::{Batch, Collector};
 
-use crate::args::{Format, InvestigateArgs};
-use crate::{case_json, case_text, fingerprint, input, lookup, tell};
+use crate::args::{Format, InvestigateArgs, mapped};
+use crate::input::{self, Source};
+use crate::{case_json, case_text, evidence, fingerprint, lookup, tell};
 
 /// Bytes from which on a progress bar is worth the eye.
 const PROGRESS_FROM: u64 = 32 << 20;
 
 /// Runs the command.
 pub(crate) fn run(args: &InvestigateArgs) -> anyhow::Result<ExitCode> {
+    evidence::check_usage(args);
     // Counting needs no atlas, so it is loaded while the input is read; but a wrong --atlas is told before an hour of reading.
     let atlas = lookup::open(&args.atlas)?;
-    let bar = progress_bar(args);
-    let mut collector = args.exports.collector()?;
-    let mut read = read_all(args, &mut collector, &bar);
-    // A sampling rate that was told after records that needed it: the same input once more, with the rates known from the start. What
-    // came through a pipe is gone, and the case says so.
-    let again = collector.is_late() && args.inputs.iter().all(|path| path.is_file());
-    if again {
-        let mut informed = args.exports.collector()?;
-        informed.load(&collector.save(), 0);
-        collector = informed;
-        drop(std::mem::take(&mut read.tally));
-        read = read_all(args, &mut collector, &bar);
-    }
-    let Read {
-        tally,
-        inputs,
-        unread,
-    } = read;
-    bar.finish_and_clear();
-    if inputs.is_empty() {
-        return Ok(ExitCode::from(1));
-    }
-    let options = Options {
-        networks: args.network.clone(),
-        ..Options::default()
+    let settings = Settings::of(args)?;
+    let sources: Vec<Source> = args.inputs.iter().map(|path| Source::file(path)).collect();
+    let wanted = match args.format {
+        Format::Bundle => Some(evidence::Wanted::of(args, &sources)?),
+        _ => None,
     };
-    let mut case = incident::investigate(&tally, &atlas, &options, inputs);
-    case.exporters = collector.exporters().collect();
-    case.exporters
-        .sort_by(|a, b| b.records.cmp(&a.records).then(a.address.cmp(&b.address)));
-    case.exporters.truncate(EXPORTERS_SHOWN);
-    drop(tally);
+    let bar = progress_bar(args);
+    let examined = examine(&sources, &settings, &atlas, args.threads, &bar)?;
+    bar.finish_and_clear();
+    let Some(Examined { case, unread }) = examined else {
+        return Ok(ExitCode::from(1));
+    };
     let printed = match args.format {
         Format::Json => case_json::render(&case, &atlas)?,
         Format::Text => case_text::render(&case, &atlas, style(args)),
@@ -62,13 +47,106 @@ pub(crate) fn run(args: &InvestigateArgs) -> anyhow::Result<ExitCode> {
             }
             fingerprint::render(&case)?
         }
+        Format::Bundle => String::new(),
     };
-    write(args.output.as_deref(), &printed)?;
+    match wanted {
+        Some(_) if unread > 0 => bail!("a bundle needs all of its inputs"),
+        Some(wanted) => evidence::make(&wanted, &sources, &settings, &atlas, &case, args.threads)?,
+        None => write(args.output.as_deref(), &printed)?,
+    }
     Ok(match () {
         () if args.fail_on_attack && !case.incidents.is_empty() => ExitCode::from(3),
         () if unread > 0 => ExitCode::from(1),
         () => ExitCode::SUCCESS,
     })
+}
+
+/// All that decides a case beside the bytes of its inputs and the atlas. Whoever has these three has the case.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Settings {
+    /// Only targets in these prefixes, where there are any.
+    pub(crate) networks: Vec<atlas::Prefix>,
+    /// Sampling rates of exporters (of all: `None`) that win over what they say.
+    pub(crate) rates: Vec<(Option<IpAddr>, u32)>,
+    /// Captured packets are one of so many.
+    pub(crate) packet_rate: u32,
+    /// Templates and rates known from before.
+    pub(crate) state: Option<Vec<u8>>,
+}
+
+impl Settings {
+    fn of(args: &InvestigateArgs) -> anyhow::Result<Settings> {
+        // What is wrong with the state is said here, with its name.
+        args.exports.collector()?;
+        Ok(Settings {
+            networks: args.network.clone(),
+            rates: args.exports.sampling.clone(),
+            packet_rate: args.packet_sampling,
+            state: args.exports.saved()?,
+        })
+    }
+
+    /// A collector that knows what was said.
+    pub(crate) fn collector(&self) -> anyhow::Result<Collector> {
+        let mut collector = Collector::new();
+        for &(exporter, rate) in &self.rates {
+            collector.set_rate(exporter.map(mapped), rate);
+        }
+        collector.set_packet_rate(self.packet_rate);
+        if let Some(saved) = &self.state
+            && !collector.load(saved, 0)
+        {
+            bail!("the state of exporters is none, or damaged");
+        }
+        Ok(collector)
+    }
+}
+
+/// A case, and how many inputs could not be read for it.
+pub(crate) struct Examined {
+    pub(crate) case: Case,
+    pub(crate) unread: u32,
+}
+
+/// From inputs to the case: the one way, of `investigate` and of `verify`. `None` where no input could be read; what is wrong with
+/// each was told.
+pub(crate) fn examine(
+    sources: &[Source],
+    settings: &Settings,
+    atlas: &Atlas,
+    threads: u8,
+    bar: &ProgressBar,
+) -> anyhow::Result<Option<Examined>> {
+    let mut collector = settings.collector()?;
+    let mut read = read_all(sources, threads, &mut collector, bar);
+    // A sampling rate that was told after records that needed it: the same input once more, with the rates known from the start. What
+    // came through a pipe is gone, and the case says so.
+    let again = collector.is_late() && sources.iter().all(Source::lasts);
+    if again {
+        let mut informed = settings.collector()?;
+        informed.load(&collector.save(), 0);
+        collector = informed;
+        drop(std::mem::take(&mut read.tally));
+        read = read_all(sources, threads, &mut collector, bar);
+    }
+    let Read {
+        tally,
+        inputs,
+        unread,
+    } = read;
+    if inputs.is_empty() {
+        return Ok(None);
+    }
+    let options = Options {
+        networks: settings.networks.clone(),
+        ..Options::default()
+    };
+    let mut case = incident::investigate(&tally, atlas, &options, inputs);
+    case.exporters = collector.exporters().collect();
+    case.exporters
+        .sort_by(|a, b| b.records.cmp(&a.records).then(a.address.cmp(&b.address)));
+    case.exporters.truncate(EXPORTERS_SHOWN);
+    Ok(Some(Examined { case, unread }))
 }
 
 /// What reading all inputs gave.
@@ -80,15 +158,15 @@ struct Read {
     unread: u32,
 }
 
-fn read_all(args: &InvestigateArgs, collector: &mut Collector, bar: &ProgressBar) -> Read {
+fn read_all(sources: &[Source], threads: u8, collector: &mut Collector, bar: &ProgressBar) -> Read {
     let mut read = Read::default();
-    for path in &args.inputs {
+    for source in sources {
         let how = input::How {
-            threads: args.threads,
+            threads,
             keep_exported: false,
             progress: &|bytes| bar.inc(bytes),
         };
-        match input::read(path, &how, collector, |batch| read.tally.add(batch)) {
+        match input::read(source, &how, collector, |batch| read.tally.add(batch)) {
             Ok(input) => read.inputs.push(input),
             Err(problem) => {
                 read.unread += 1;

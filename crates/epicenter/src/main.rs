@@ -4,28 +4,33 @@
 //! 0 done, 1 an input could not be read at all, 2 usage, 3 an attack was found and `--fail-on-attack` was given.
 
 mod args;
+mod bundle;
 mod case_json;
 mod case_text;
 mod chart;
 mod decode;
 mod detect;
 mod detection;
+mod evidence;
 mod fingerprint;
 mod input;
 mod investigate;
+mod keys;
 mod listen;
 mod lookup;
+mod pseudonym;
 mod record;
 mod series;
 mod simulate;
 mod socket;
 mod sources;
+mod verify;
 
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
-use args::{AtlasCommand, Cli, Command};
+use args::{AtlasCommand, Cli, Command, KeysCommand};
 
 fn main() -> ExitCode {
     match run(Cli::parse()) {
@@ -42,6 +47,9 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Investigate(args) => investigate::run(&args),
+        Command::Verify(args) => verify::run(&args),
+        Command::Keys(KeysCommand::New(args)) => keys::new(&args),
+        Command::Keys(KeysCommand::Show(args)) => keys::show(&args),
         Command::Listen(args) => listen::run(&args),
         Command::Simulate(args) => simulate::simulate(&args),
         Command::Score(args) => simulate::run_score(&args),

@@ -320,7 +320,8 @@ impl Collector {
     ) {
         let first = batch.flows.len();
         let start = packet::decode(link_type, data, original, time_ns, offset, batch);
-        let export = start.is_some_and(|start| self.instead_of_packet(&data[start..], time_ns, offset, batch));
+        let export =
+            start.is_some_and(|start| self.instead_of_packet(&data[start..], time_ns, offset, batch));
         if self.packet_rate > 1
             && !export
             && let Some(flow) = batch.flows.get_mut(first)

@@ -2,17 +2,18 @@
 //!
 //! Neither knows what a decoder looks at: both try, decode what is left, and compare. So they stay right when decoders learn more.
 
-use std::net::Ipv6Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
+use crate::collector::format_of;
 use crate::fault::Fault;
-use crate::flow::{Batch, Dns, Flow, Fragment, Http, Inner};
-use crate::packet;
+use crate::flow::{Batch, Dns, Flow, Format, Fragment, Http, Inner};
 use crate::write::checksum;
+use crate::{netflow, packet};
 
 /// Bytes behind the transport header that are tried. Between them nothing is: a few bytes too many do no harm.
 const STEPS: [usize; 32] = [
-    0, 1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 12, 13, 16, 18, 20, 24, 28, 32, 40, 48, 64, 80, 96, 128, 192, 256, 384, 512, 768,
-    1_024, 1_400,
+    0, 1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 12, 13, 16, 18, 20, 24, 28, 32, 40, 48, 64, 80, 96, 128, 192, 256,
+    384, 512, 768, 1_024, 1_400,
 ];
 /// Bytes of payload that a packet without addresses keeps as they are, at most. Names of services and marks of protocols lie here.
 const KEPT_MAX: usize = 256;
@@ -108,7 +109,9 @@ impl Trial {
         let start = packet::ip_start(link_type, data)?;
         let original = original.saturating_sub(start as u32);
         // By its own length: what lies behind is padding.
-        let end = data.len().min(start + usize::try_from(flow.bytes).unwrap_or(usize::MAX));
+        let end = data
+            .len()
+            .min(start + usize::try_from(flow.bytes).unwrap_or(usize::MAX));
         let ip = data.get(start..end)?;
         let transport = (transport - start).min(ip.len());
         let header = transport + transport_length(&flow, &ip[transport..]);
@@ -147,6 +150,53 @@ impl Trial {
     }
 }
 
+/// A NetFlow v5 message with other addresses, in its packet (from the IP header on, link type 101) or bare: link type, length on the wire,
+/// bytes. Next hops become zero. `None` for any other message.
+pub fn redacted_export(
+    link_type: Option<u16>,
+    data: &[u8],
+    original: u32,
+    address: &dyn Fn(Ipv6Addr) -> Ipv6Addr,
+) -> Option<(Option<u16>, u32, Vec<u8>)> {
+    let (mut bytes, message, original) = match link_type {
+        None => (data.to_vec(), 0, original),
+        Some(link_type) => {
+            let mut batch = Batch::default();
+            let message = packet::decode(link_type, data, original, 0, 0, &mut batch)?;
+            let flow = batch.flows.first()?;
+            let start = packet::ip_start(link_type, data)?;
+            let transport = message.checked_sub(start + 8)?;
+            let end = data.len().min(start + usize::try_from(flow.bytes).ok()?);
+            let mut bytes = data.get(start..end)?.to_vec();
+            readdress(&mut bytes, flow, transport, address)?;
+            scrub_transport(bytes.get_mut(transport..)?, flow);
+            (bytes, transport + 8, original.saturating_sub(start as u32))
+        }
+    };
+    let body = bytes.get_mut(message..)?;
+    if format_of(body) != Some(Format::Netflow5) {
+        return None;
+    }
+    let (header, record) = netflow::lengths(Format::Netflow5);
+    let count = usize::from(u16::from_be_bytes([*body.get(2)?, *body.get(3)?]));
+    let mut records = body.get_mut(header..)?.chunks_mut(record);
+    for record in records.by_ref().take(count) {
+        for place in [0..4, 4..8] {
+            let Some(field) = record.get_mut(place) else { break };
+            let mut octets = [0; 4];
+            octets.copy_from_slice(field);
+            let other = address(Ipv4Addr::from(octets).to_ipv6_mapped()).to_ipv4_mapped()?;
+            field.copy_from_slice(&other.octets());
+        }
+        if let Some(next_hop) = record.get_mut(8..12) {
+            next_hop.fill(0);
+        }
+    }
+    // What lies behind the records is nobody's.
+    records.for_each(|rest| rest.fill(0));
+    Some((link_type.map(|_| RAW), original, bytes))
+}
+
 /// LINKTYPE_RAW: an IP packet and nothing before it.
 pub const RAW: u16 = 101;
 
@@ -179,7 +229,10 @@ fn header_end(link_type: u16, data: &[u8], original: u32) -> Option<usize> {
 fn transport_length(flow: &Flow, transport: &[u8]) -> usize {
     match flow.protocol {
         _ if flow.fragment == Fragment::Later => 0,
-        6 => transport.get(12).map_or(20, |offset| usize::from(offset >> 4) * 4).max(20),
+        6 => transport
+            .get(12)
+            .map_or(20, |offset| usize::from(offset >> 4) * 4)
+            .max(20),
         17 | 1 | 58 => 8,
         _ => 0,
     }
@@ -263,7 +316,12 @@ fn payloads(payload: &[u8], wanted: &Decoded) -> Vec<Vec<u8>> {
     if wanted.http.is_some() {
         candidates.push(http_head(payload));
     }
-    let steps = || STEPS.iter().copied().filter(|&step| step <= payload.len().min(KEPT_MAX));
+    let steps = || {
+        STEPS
+            .iter()
+            .copied()
+            .filter(|&step| step <= payload.len().min(KEPT_MAX))
+    };
     let quiet = |step: usize| {
         let mut kept = payload[..step].to_vec();
         if step > 16 {
@@ -353,7 +411,10 @@ fn blank_addresses(text: &mut [u8]) {
     let part = |byte: u8| byte.is_ascii_hexdigit() || byte == b'.' || byte == b':';
     let mut at = 0;
     while at < text.len() {
-        let end = text[at..].iter().position(|byte| !part(*byte)).map_or(text.len(), |n| at + n);
+        let end = text[at..]
+            .iter()
+            .position(|byte| !part(*byte))
+            .map_or(text.len(), |n| at + n);
         let word = &mut text[at..end];
         let dots = word.iter().filter(|byte| **byte == b'.').count();
         let colons = word.iter().filter(|byte| **byte == b':').count();
@@ -368,8 +429,6 @@ fn blank_addresses(text: &mut [u8]) {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
-
     use super::*;
 
     fn ipv4(protocol: u8, src: [u8; 4], transport: &[u8]) -> Vec<u8> {
@@ -390,7 +449,9 @@ mod tests {
     }
 
     fn tcp(payload: &[u8]) -> Vec<u8> {
-        let mut bytes = vec![0x9c, 0x40, 0, 80, 0, 0, 0, 1, 0, 0, 0, 1, 0x50, 0x18, 2, 0, 0x12, 0x34, 0, 0];
+        let mut bytes = vec![
+            0x9c, 0x40, 0, 80, 0, 0, 0, 1, 0, 0, 0, 1, 0x50, 0x18, 2, 0, 0x12, 0x34, 0, 0,
+        ];
         bytes.extend(payload);
         bytes
     }
@@ -413,7 +474,11 @@ mod tests {
             trial.decode(RAW, &flood, flood.len() as u32)
         );
         // A head is whole or not: its end decides.
-        let get = ipv4(6, [77, 1, 2, 3], &tcp(b"GET / HTTP/1.1\r\nHost: 10.9.8.7\r\n\r\n"));
+        let get = ipv4(
+            6,
+            [77, 1, 2, 3],
+            &tcp(b"GET / HTTP/1.1\r\nHost: 10.9.8.7\r\n\r\n"),
+        );
         assert_eq!(trial.needed(RAW, &get, get.len() as u32), get.len());
         // An export message is needed to its last byte.
         let mut v5 = vec![0, 5, 0, 1];
@@ -428,15 +493,24 @@ mod tests {
         let mut answer = vec![0, 1, 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0];
         answer.extend(b"\x03www\x07example\x03org\0\0\x01\0\x01");
         answer.extend(b"\xc0\x0c\0\x01\0\x01\0\0\0\x3c\0\x04\x4d\x01\x02\x03");
-        let head = b"GET /a HTTP/1.1\r\nHost: 77.1.2.3\r\nX-Forwarded-For: 77.1.2.3\r\nUser-Agent: curl\r\n\r\n";
+        let head =
+            b"GET /a HTTP/1.1\r\nHost: 77.1.2.3\r\nX-Forwarded-For: 77.1.2.3\r\nUser-Agent: curl\r\n\r\n";
         let mut tftp = vec![0, 3, 0, 1];
         tftp.resize(516, 77);
         for packet in [
             ipv4(17, [77, 1, 2, 3], &udp(53, 4000, &answer)),
             ipv4(6, [77, 1, 2, 3], &tcp(head)),
             ipv4(17, [77, 1, 2, 3], &udp(3000, 4000, &tftp)),
-            ipv4(17, [77, 1, 2, 3], &udp(1900, 4000, b"HTTP/1.1 200 OK\r\nLOCATION: http://77.1.2.3/\r\n")),
-            ipv4(1, [77, 1, 2, 3], &[&[3, 3, 0, 0, 0, 0, 0, 0][..], &[77, 1, 2, 3]].concat()),
+            ipv4(
+                17,
+                [77, 1, 2, 3],
+                &udp(1900, 4000, b"HTTP/1.1 200 OK\r\nLOCATION: http://77.1.2.3/\r\n"),
+            ),
+            ipv4(
+                1,
+                [77, 1, 2, 3],
+                &[&[3, 3, 0, 0, 0, 0, 0, 0][..], &[77, 1, 2, 3]].concat(),
+            ),
         ] {
             let before = trial.decode(RAW, &packet, packet.len() as u32);
             let redacted = trial.redacted(RAW, &packet, packet.len() as u32, &other).unwrap();
@@ -447,13 +521,38 @@ mod tests {
             let after = trial.decode(RAW, &bytes, redacted_original(&packet));
             let (before, after) = (before.flow.unwrap(), after.flow.unwrap());
             assert_eq!(after.src, Ipv4Addr::new(77, 1, 3, 2).to_ipv6_mapped());
-            assert_eq!((after.dst, after.bytes, after.payload), (before.dst, before.bytes, before.payload));
-            assert_eq!(checksum(&bytes[..20]), 0, "the header's sum is that of its new addresses");
+            assert_eq!(
+                (after.dst, after.bytes, after.payload),
+                (before.dst, before.bytes, before.payload)
+            );
+            assert_eq!(
+                checksum(&bytes[..20]),
+                0,
+                "the header's sum is that of its new addresses"
+            );
         }
     }
 
     fn redacted_original(packet: &[u8]) -> u32 {
         packet.len() as u32
+    }
+
+    #[test]
+    fn addresses_in_netflow_v5_are_replaced_and_in_nothing_else() {
+        let mut v5 = vec![0, 5, 0, 1];
+        v5.resize(24, 0);
+        v5.extend([77, 1, 2, 3, 192, 0, 2, 9, 77, 1, 2, 1]);
+        v5.resize(24 + 48, 7);
+        let packet = ipv4(17, [77, 1, 2, 200], &udp(4000, 2055, &v5));
+        let (link_type, original, bytes) =
+            redacted_export(Some(RAW), &packet, packet.len() as u32, &other).unwrap();
+        assert_eq!((link_type, original as usize), (Some(RAW), packet.len()));
+        assert_eq!(&bytes[12..16], [77, 1, 3, 201]);
+        assert_eq!(&bytes[28 + 24..28 + 36], [77, 1, 3, 2, 192, 0, 2, 9, 0, 0, 0, 0]);
+        assert_eq!(bytes[28 + 36..], packet[28 + 36..]);
+        assert!(redacted_export(None, &v5, v5.len() as u32, &other).is_some());
+        v5[1] = 9;
+        assert_eq!(redacted_export(None, &v5, v5.len() as u32, &other), None);
     }
 
     #[test]
