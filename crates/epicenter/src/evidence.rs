@@ -37,8 +37,8 @@ pub(crate) const INPUTS: &str = "epicenter.inputs/1";
 pub(crate) const METHOD: &str = "sha256-counter";
 /// Compression of the evidence.
 const LEVEL: i32 = 12;
-/// Values that differ which are listed.
-const CHANGED_MAX: usize = 200;
+/// Values that differ which are looked at, to list their kinds.
+const CHANGED_MAX: usize = 100_000;
 /// Bytes of a key for pseudonyms at least.
 const KEY_MIN: usize = 16;
 
@@ -556,6 +556,17 @@ pub(crate) fn differences(a: &Value, b: &Value, path: &str, max: usize, out: &mu
     }
 }
 
+/// A path for all elements of its lists.
+fn without_places(path: &str) -> String {
+    let mut parts = path.split('[');
+    let mut all = parts.next().unwrap_or("").to_owned();
+    for part in parts {
+        all.push_str("[*]");
+        all.push_str(part.split_once(']').map_or("", |(_, rest)| rest));
+    }
+    all
+}
+
 /// Size and SHA-256 of an input, as it lies there.
 pub(crate) fn digest(source: &Source) -> anyhow::Result<(u64, String)> {
     let told = |problem| anyhow::anyhow!("{}: {problem}", source.name);
@@ -676,6 +687,7 @@ pub(crate) fn make(
         let mut changed = Vec::new();
         differences(&essence(&whole)?, &essence(&told)?, "", CHANGED_MAX, &mut changed);
         same = changed.is_empty();
+        let changed: BTreeSet<String> = changed.iter().map(|path| without_places(path)).collect();
         anonymized = json!({
             "method": how.name(),
             "targets": wanted.anonymize_targets,
@@ -874,6 +886,7 @@ mod tests {
         let mut out = Vec::new();
         differences(&a, &b, "", 10, &mut out);
         assert_eq!(out, ["$.w", "$.x[1].y", "$.z"]);
+        assert_eq!(without_places("$.x[1].y[22]"), "$.x[*].y[*]");
         let mut few = Vec::new();
         differences(&a, &b, "", 1, &mut few);
         assert_eq!(few.len(), 1);

@@ -24,6 +24,7 @@ mod series;
 mod simulate;
 mod socket;
 mod sources;
+mod timestamp;
 mod verify;
 
 use std::process::ExitCode;

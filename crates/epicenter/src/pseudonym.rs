@@ -41,7 +41,13 @@ impl Addresses {
 
     /// The prefix in place of this one.
     pub(crate) fn prefix(&mut self, prefix: Prefix) -> Prefix {
-        Prefix::of(self.of(prefix.base), prefix.len)
+        match self {
+            // Only the bits of the prefix matter.
+            Addresses::Hashed(permutation) => {
+                Prefix::of(permutation.moved(prefix.base, u32::from(prefix.len)), prefix.len)
+            }
+            Addresses::Truncated(_) => Prefix::of(self.of(prefix.base), prefix.len),
+        }
     }
 }
 
@@ -53,8 +59,8 @@ pub(crate) struct Permutation {
     special: Vec<Prefix>,
     /// Prefixes in which nothing moves.
     kept: Vec<Prefix>,
-    /// The last address and its turned bits: neighbours share most of the work.
-    last: (u128, u128),
+    /// The last address, its turned bits, and up to which bit they are known: neighbours share most of the work.
+    last: (u128, u128, u32),
 }
 
 impl Permutation {
@@ -70,35 +76,27 @@ impl Permutation {
             .map(|(prefix, _)| prefix)
             .collect();
         special.push(Prefix::of(Ipv4Addr::UNSPECIFIED.to_ipv6_mapped(), MAPPED as u8));
-        let mut permutation = Permutation {
+        Permutation {
             key,
             special,
             kept,
-            last: (0, 0),
-        };
-        permutation.last.1 = permutation.turned(0, 0, 0);
-        permutation
+            last: (0, 0, 0),
+        }
     }
 
     /// The address in place of this one.
     pub(crate) fn of(&mut self, address: Ipv6Addr) -> Ipv6Addr {
-        let bits = address.to_bits();
-        let shared = (bits ^ self.last.0).leading_zeros();
-        // Whether a bit is turned is decided by those before it: up to the first that differs, itself included, all is known.
-        let known = if shared >= 128 { 128 } else { shared + 1 };
-        let mask = if known >= 128 {
-            u128::MAX
-        } else {
-            !(u128::MAX >> known)
-        };
-        let turned = self.turned(bits, self.last.1 & mask, known);
-        self.last = (bits, turned);
-        Ipv6Addr::from_bits(bits ^ turned)
+        self.moved(address, 128)
     }
 
-    /// Which bits of an address are turned, given the first so many of them.
-    fn turned(&self, bits: u128, mut turned: u128, known: u32) -> u128 {
-        for depth in known..128 {
+    /// The same, where only the first so many bits are asked for.
+    fn moved(&mut self, address: Ipv6Addr, wanted: u32) -> Ipv6Addr {
+        let bits = address.to_bits();
+        // Whether a bit is turned is decided by those before it: up to the first that differs, itself included, all is known.
+        let known = ((bits ^ self.last.0).leading_zeros() + 1).min(self.last.2);
+        let mask = u128::MAX.checked_shr(known).map_or(u128::MAX, |rest| !rest);
+        let mut turned = self.last.1 & mask;
+        for depth in known..wanted {
             let before = if depth == 0 {
                 0
             } else {
@@ -108,7 +106,8 @@ impl Permutation {
                 turned |= 1 << (127 - depth);
             }
         }
-        turned
+        self.last = (bits, turned, known.max(wanted));
+        Ipv6Addr::from_bits(bits ^ turned)
     }
 
     /// Whether the bit behind these leads to a prefix that keeps its place.
@@ -184,6 +183,23 @@ mod tests {
         let atlas = atlas::Atlas::embedded();
         let mut permutation = permutation(2, &["77.9.8.7", "2001:db9::/32"]);
         assert_eq!(permutation.of(v4("77.9.8.7")), v4("77.9.8.7"));
+        // A prefix goes where its addresses go, whatever was asked before.
+        let mut addresses = Addresses::Hashed(permutation.clone());
+        for text in [
+            "77.9.8.0/24",
+            "77.9.0.0/16",
+            "91.0.0.0/8",
+            "91.7.0.0/16",
+            "2a00:1450::/32",
+            "77.9.8.7/32",
+        ] {
+            let prefix: Prefix = text.parse().unwrap();
+            assert_eq!(
+                addresses.prefix(prefix),
+                Prefix::of(permutation.of(prefix.last()), prefix.len),
+                "{text}"
+            );
+        }
         let kept = "2001:db9::17".parse().unwrap();
         assert_eq!(permutation.of(kept), kept);
         assert_ne!(permutation.of(v4("77.9.8.6")), v4("77.9.8.7"));

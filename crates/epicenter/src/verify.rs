@@ -18,7 +18,7 @@ use crate::bundle::{self, Files, Manifest, Problem, sha256};
 use crate::evidence::{self, Design, INPUTS, METHOD, SETTINGS, Sample, Selection, differences, essence};
 use crate::input::{Source, Where};
 use crate::investigate::{Examined, Settings, examine};
-use crate::{case_json, keys, sources};
+use crate::{case_json, keys, sources, timestamp};
 
 /// Differences that are shown.
 const SHOWN: usize = 20;
@@ -84,11 +84,19 @@ fn digest_of(files: &Files, name: &str) -> String {
 
 /// Whose signature there is, and whether it holds.
 fn signed(files: &Files, wanted: Option<&PublicKey>, report: &mut Report) {
-    if files.contains_key(bundle::TOKEN) {
-        report.line(
-            "time stamp",
-            "a token is there; this program does not check it: `openssl ts -verify -data manifest.json -in manifest.json.tsr -CAfile CA.pem` does",
-        );
+    let manifest = files.get(bundle::MANIFEST).map_or(&[][..], |bytes| bytes);
+    if let Some(token) = files.get(bundle::TOKEN) {
+        match timestamp::read(token) {
+            Ok(stamp) if bundle::hex(&stamp.digest) == sha256(manifest) => report.line(
+                "time stamp",
+                format!(
+                    "of this manifest, {}; whether its authority can be believed says `openssl ts -verify -data manifest.json -in manifest.json.tsr -CAfile CA.pem`",
+                    stamp.time
+                ),
+            ),
+            Ok(_) => report.problems.push(Problem::new(bundle::TOKEN, "stamps another manifest")),
+            Err(what) => report.problems.push(Problem::new(bundle::TOKEN, what)),
+        }
     }
     let Some(signature) = files.get(bundle::SIGNATURE) else {
         match wanted {
@@ -115,7 +123,6 @@ fn signed(files: &Files, wanted: Option<&PublicKey>, report: &mut Report) {
         );
         return;
     };
-    let manifest = files.get(bundle::MANIFEST).map_or(&[][..], |bytes| bytes);
     if signature.keynum() != key.keynum() {
         report.problems.push(Problem::new(
             bundle::SIGNATURE,
