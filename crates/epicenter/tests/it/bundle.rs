@@ -306,7 +306,7 @@ fn every_damage_is_found_and_named() {
     let at = at + text[at..].find([',', '\n']).unwrap() - 1;
     let says = answer(&flip("case.json", at));
     assert!(
-        says.contains("it differs at $.incidents[0].sources") && says.contains("distinct"),
+        says.contains("it differs at $.incidents[0].") && says.contains("distinct"),
         "{says}"
     );
 
@@ -614,7 +614,16 @@ fn addresses_are_taken_out_and_the_verdict_stays() {
             "networks",
             "kinds",
         ] {
-            let of = |case: &serde_json::Value| case["incidents"][0]["sources"][field].clone();
+            // How wide an interval of places is, is also a matter of how much address space is elsewhere, which the bundle has not.
+            let of = |case: &serde_json::Value| match case["incidents"][0]["sources"][field].clone() {
+                serde_json::Value::Array(mut rows) => {
+                    for share in rows.iter_mut().filter_map(|row| row["share"].as_object_mut()) {
+                        share.retain(|key, _| key == "estimate");
+                    }
+                    serde_json::Value::Array(rows)
+                }
+                other => other,
+            };
             assert_eq!(of(&told), of(&direct), "{field}");
         }
         assert_ne!(
