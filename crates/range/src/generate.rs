@@ -11,7 +11,7 @@ use crate::exports::Router;
 use crate::packets::{Data, Options, Packet, Part, SNAPLEN, What, answer};
 use crate::scenario::{self, Attack, Audience, Error, Scenario, Sources};
 use crate::truth::{Counts, Truth};
-use crate::world::{World, below, uniform};
+use crate::world::{World, below, draw, uniform};
 
 const SECOND: u64 = 1_000_000_000;
 const SYN: u8 = 2;
@@ -62,17 +62,6 @@ fn v4(address: Ipv6Addr) -> u32 {
 
 fn mapped(v4: u32) -> Ipv6Addr {
     Ipv4Addr::from_bits(v4).to_ipv6_mapped()
-}
-
-fn draw<T: Copy>(mix: &[(T, f64)], random: &mut Pcg64Mcg) -> T {
-    let mut left = uniform(random);
-    for &(key, share) in mix {
-        left -= share;
-        if left < 0.0 {
-            return key;
-        }
-    }
-    mix[mix.len() - 1].0
 }
 
 impl<'a> Range<'a> {
@@ -236,6 +225,8 @@ impl<'a> Range<'a> {
                 .iter()
                 .map(|(target, counts)| counts.incident(target))
                 .collect(),
+            people: None,
+            claims: Vec::new(),
         }
     }
 

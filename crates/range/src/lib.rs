@@ -9,15 +9,19 @@
 //! - [`packets`]: bytes of packets and captures.
 //! - [`exports`]: what a router exports of them.
 //! - [`felt`]: what the users of a service feel of it.
+//! - [`people`]: who tells of it: reports, true and false, and probes.
+//! - [`claims`]: what is said of it, and whether that is so.
 //! - [`generate`]: a scenario, second after second.
 //! - [`truth`]: what really happened.
 //! - [`score`]: how right a case was, against the truth.
 #![deny(missing_docs)]
 
+pub mod claims;
 pub mod exports;
 pub mod felt;
 pub mod generate;
 pub mod packets;
+pub mod people;
 pub mod scenario;
 pub mod score;
 pub mod truth;

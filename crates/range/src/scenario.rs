@@ -54,6 +54,14 @@ pub struct Scenario {
     /// What attacks.
     #[serde(default)]
     pub attack: Vec<Attack>,
+    /// Who reports that a service fails.
+    pub people: Option<crate::people::People>,
+    /// From where the services are probed.
+    #[serde(default)]
+    pub place: Vec<crate::people::Place>,
+    /// What is said of the incident.
+    #[serde(default)]
+    pub claim: Vec<crate::claims::Claim>,
 }
 
 /// People who use a service: TCP connections with requests and answers.
@@ -290,7 +298,8 @@ impl Scenario {
                 }
             }
         }
-        Ok(())
+        crate::people::check(self, atlas)?;
+        crate::claims::check(self, atlas)
     }
 }
 

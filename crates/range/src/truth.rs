@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use atlas::Country;
 use serde::Serialize;
 
+use crate::claims::ClaimTruth;
+use crate::people::PeopleTruth;
+
 /// The truth of one generated scenario.
 #[derive(Clone, Debug, Serialize)]
 pub struct Truth {
@@ -20,6 +23,11 @@ pub struct Truth {
     pub audience_packets: u64,
     /// Attacks, joined by target, in the order of their targets; none in a harmless scenario.
     pub incidents: Vec<Incident>,
+    /// What people reported, where the scenario has people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub people: Option<PeopleTruth>,
+    /// What was said, and whether it is so.
+    pub claims: Vec<ClaimTruth>,
 }
 
 /// All attacks on one target.
@@ -100,7 +108,8 @@ fn shares<K: Ord, T>(counts: &BTreeMap<K, u64>, name: impl Fn(&K) -> T) -> Vec<S
         .collect()
 }
 
-fn time(ns: u64) -> String {
+/// A time as RFC 3339.
+pub(crate) fn time(ns: u64) -> String {
     jiff::Timestamp::from_nanosecond(i128::from(ns)).map_or_else(|_| ns.to_string(), |time| time.to_string())
 }
 

@@ -21,6 +21,18 @@ pub(crate) fn uniform(random: &mut Pcg64Mcg) -> f64 {
     (random.next_u64() >> 11) as f64 / (1u64 << 53) as f64
 }
 
+/// One of the keys, each as often as its share says.
+pub(crate) fn draw<T: Copy>(mix: &[(T, f64)], random: &mut Pcg64Mcg) -> T {
+    let mut left = uniform(random);
+    for &(key, share) in mix {
+        left -= share;
+        if left < 0.0 {
+            return key;
+        }
+    }
+    mix[mix.len() - 1].0
+}
+
 /// Where addresses are.
 pub(crate) struct World<'a> {
     atlas: &'a Atlas,
