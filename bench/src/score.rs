@@ -4,6 +4,7 @@
 use std::process::Command;
 
 use anyhow::{Context, ensure};
+use range::exports::{Exporter, Format};
 use range::scenario::LIBRARY;
 use range::score::{Match, Score, score};
 use range::{Range, Scenario};
@@ -13,7 +14,7 @@ use serde_json::Value;
 #[derive(Clone, Copy)]
 enum Form {
     Packets,
-    Netflow5(u32),
+    Export(Format, u32),
 }
 
 fn one(program: &str, text: &str, seed: u64, form: Form, atlas: &atlas::Atlas) -> anyhow::Result<Score> {
@@ -27,10 +28,19 @@ fn one(program: &str, text: &str, seed: u64, form: Form, atlas: &atlas::Atlas) -
     let mut bytes = range::packets::pcap_header().to_vec();
     match form {
         Form::Packets => while range.second(&mut bytes) {},
-        Form::Netflow5(sampling) => {
-            let (mut router, mut packets) = (range.router(sampling), Vec::new());
-            while range.second_with(&mut packets, Some((&mut router, &mut bytes))) {
+        Form::Export(format, sampling) => {
+            let exporter = Exporter {
+                sampling,
+                ..Exporter::default()
+            };
+            let exporters = range.exporters(format, Some(&[exporter]));
+            let (mut packets, mut exports) = (Vec::new(), [(exporters, Vec::new())]);
+            while range.second_with(&mut packets, &mut exports) {
                 packets.clear();
+                exports[0]
+                    .1
+                    .drain(..)
+                    .for_each(|datagram| datagram.write(format, &mut bytes));
             }
         }
     }
@@ -118,8 +128,10 @@ pub(crate) fn run(program: &str, seeds: u64) -> anyhow::Result<()> {
     );
     let forms = [
         ("packets", Form::Packets),
-        ("NetFlow v5, every packet", Form::Netflow5(1)),
-        ("NetFlow v5, one packet in 20", Form::Netflow5(20)),
+        ("NetFlow v5, every packet", Form::Export(Format::Netflow5, 1)),
+        ("NetFlow v9, one packet in 20", Form::Export(Format::Netflow9, 20)),
+        ("IPFIX, every packet", Form::Export(Format::Ipfix, 1)),
+        ("sFlow, one packet in 20", Form::Export(Format::Sflow, 20)),
     ];
     for (what, form) in forms {
         println!("-- {what}");

@@ -10,6 +10,7 @@ mod chart;
 mod decode;
 mod detect;
 mod detection;
+mod drill;
 mod fingerprint;
 mod input;
 mod investigate;

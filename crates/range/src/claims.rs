@@ -6,8 +6,8 @@
 use atlas::{Atlas, Country, Prefix};
 use serde::{Deserialize, Serialize};
 
-use crate::scenario::{self, Error, Scenario};
 use crate::people::PeopleTruth;
+use crate::scenario::{self, Error, Scenario};
 use crate::truth::{Incident, Truth};
 
 /// Most claims of a scenario.
@@ -143,13 +143,19 @@ pub struct ClaimTruth {
 /// Checks the claims of a scenario.
 pub(crate) fn check(scenario: &Scenario, atlas: &Atlas) -> Result<(), Error> {
     if scenario.claim.len() > CLAIMS_MAX {
-        return Err(Error(format!("claim: {} are more than {CLAIMS_MAX}", scenario.claim.len())));
+        return Err(Error(format!(
+            "claim: {} are more than {CLAIMS_MAX}",
+            scenario.claim.len()
+        )));
     }
     for (n, claim) in scenario.claim.iter().enumerate() {
         let wrong = |field: &str, what: String| Error(format!("claim {}: {field}: {what}", n + 1));
         let time = |field: &str, text: &str| match text.parse::<jiff::Timestamp>() {
             Ok(_) => Ok(()),
-            Err(_) => Err(wrong(field, format!("{text:?} is no time like 2025-03-10T17:25:00Z"))),
+            Err(_) => Err(wrong(
+                field,
+                format!("{text:?} is no time like 2025-03-10T17:25:00Z"),
+            )),
         };
         let known = |field: &str, code: &str| {
             let mix = [(code.to_owned(), 1.0)].into();
@@ -167,7 +173,10 @@ pub(crate) fn check(scenario: &Scenario, atlas: &Atlas) -> Result<(), Error> {
         if let Some(grade) = &claim.grade
             && !matches!(grade.as_bytes(), [b'A'..=b'F', b'1'..=b'6'])
         {
-            return Err(wrong("grade", format!("{grade:?} is not A to F and 1 to 6, as in C3")));
+            return Err(wrong(
+                "grade",
+                format!("{grade:?} is not A to F and 1 to 6, as in C3"),
+            ));
         }
         match &claim.proposition {
             Proposition::FromCountries { countries, .. } => {
@@ -210,7 +219,10 @@ pub fn toml(scenario: &Scenario) -> Option<String> {
     if scenario.claim.is_empty() {
         return None;
     }
-    toml::to_string(&File { claim: &scenario.claim }).ok()
+    toml::to_string(&File {
+        claim: &scenario.claim,
+    })
+    .ok()
 }
 
 /// A time in which a service failed for its users, in nanoseconds since the epoch.
@@ -263,16 +275,32 @@ fn holds(proposition: &Proposition, known: &Known<'_>) -> Option<bool> {
     match proposition {
         Proposition::FromCountries { countries, extent } => from(
             incidents,
-            |incident| incident.senders.iter().filter(|share| countries.contains(&share.key)).map(|s| s.share).sum(),
+            |incident| {
+                incident
+                    .senders
+                    .iter()
+                    .filter(|share| countries.contains(&share.key))
+                    .map(|s| s.share)
+                    .sum()
+            },
             *extent,
         ),
         Proposition::FromNetworks { networks, extent } => from(
             incidents,
-            |incident| incident.networks.iter().filter(|share| networks.contains(&share.key)).map(|s| s.share).sum(),
+            |incident| {
+                incident
+                    .networks
+                    .iter()
+                    .filter(|share| networks.contains(&share.key))
+                    .map(|s| s.share)
+                    .sum()
+            },
             *extent,
         ),
         // Traffic is made here by machines; whose they are is not generated.
-        Proposition::ActorState { .. } | Proposition::ActorGroup { .. } | Proposition::ManyResources {} => None,
+        Proposition::ActorState { .. } | Proposition::ActorGroup { .. } | Proposition::ManyResources {} => {
+            None
+        }
         // Everything that attacks here is started by one hand, as one `[[attack]]`; how many people that hand belongs to is not
         // generated.
         Proposition::Coordinated { large_group } => match (incidents.is_empty(), large_group) {
@@ -285,18 +313,30 @@ fn holds(proposition: &Proposition, known: &Known<'_>) -> Option<bool> {
         Proposition::EndedAt { at, within_s } => near(times(|i| &i.end).max(), at, *within_s),
         Proposition::Restored { at } => {
             let at = ns(at)?;
-            known.trouble.map(|trouble| trouble.iter().all(|trouble| trouble.end_ns <= at))
+            known
+                .trouble
+                .map(|trouble| trouble.iter().all(|trouble| trouble.end_ns <= at))
         }
-        Proposition::PeopleAffected { at_least } => known
-            .people
-            .map(|people| people.services.iter().any(|service| service.affected >= *at_least)),
-        Proposition::Vector { name } => {
-            Some(incidents.iter().any(|incident| incident.vectors.iter().any(|vector| vector.name == *name)))
-        }
+        Proposition::PeopleAffected { at_least } => known.people.map(|people| {
+            people
+                .services
+                .iter()
+                .any(|service| service.affected >= *at_least)
+        }),
+        Proposition::Vector { name } => Some(
+            incidents
+                .iter()
+                .any(|incident| incident.vectors.iter().any(|vector| vector.name == *name)),
+        ),
         Proposition::ExposedOrigin { prefix } => {
             let prefix: Prefix = scenario::target(prefix).ok()?;
-            let hit = incidents.iter().filter_map(|incident| scenario::target(&incident.target).ok());
-            Some(hit.into_iter().any(|target| prefix.contains(target.base) || target.contains(prefix.base)))
+            let hit = incidents
+                .iter()
+                .filter_map(|incident| scenario::target(&incident.target).ok());
+            Some(
+                hit.into_iter()
+                    .any(|target| prefix.contains(target.base) || target.contains(prefix.base)),
+            )
         }
         Proposition::ProviderOff { network, country } => known.off.map(|off| {
             off.iter().any(|(asn, where_)| {

@@ -7,7 +7,7 @@ use atlas::{Atlas, Country, PlaceId, Prefix};
 use rand_pcg::Pcg64Mcg;
 use rand_pcg::rand_core::SeedableRng;
 
-use crate::exports::Router;
+use crate::exports::{Datagram, Exporter, Exporters, Format};
 use crate::packets::{Data, Options, Packet, Part, SNAPLEN, What, answer};
 use crate::scenario::{self, Attack, Audience, Error, Scenario, Sources};
 use crate::truth::{Counts, Truth};
@@ -159,30 +159,31 @@ impl<'a> Range<'a> {
 
     /// Appends the next second as pcap records, in order of time; false when there is none.
     pub fn second(&mut self, out: &mut Vec<u8>) -> bool {
-        self.second_with(out, None)
+        self.second_with(out, &mut [])
     }
 
-    /// The same, and what a router exports in that second; its last flows with the last second.
-    pub fn second_with(&mut self, out: &mut Vec<u8>, exports: Option<(&mut Router, &mut Vec<u8>)>) -> bool {
+    /// The same, and what exporters send in that second; their last flows with the last second.
+    pub fn second_with(&mut self, out: &mut Vec<u8>, exports: &mut [(Exporters, Vec<Datagram>)]) -> bool {
         let Some(packets) = self.next_second() else {
             return false;
         };
         for packet in &packets {
             packet.write(SNAPLEN, out);
         }
-        if let Some((router, sent)) = exports {
-            let now_ns = self.start_ns + u64::from(self.second) * SECOND;
-            router.see(&packets, now_ns, sent);
+        let now_ns = self.start_ns + u64::from(self.second) * SECOND;
+        for (exporters, sent) in exports {
+            exporters.see(&packets, now_ns, sent);
             if self.second == self.scenario.seconds {
-                router.finish(now_ns + SECOND, sent);
+                exporters.finish(now_ns + SECOND, sent);
             }
         }
         true
     }
 
-    /// A router that sees what is generated, one packet of `sampling`.
-    pub fn router(&self, sampling: u32) -> Router {
-        Router::new(sampling, self.seed, self.start_ns)
+    /// The scenario's exporters, or these instead, to see what is generated.
+    pub fn exporters(&self, format: Format, instead: Option<&[Exporter]>) -> Exporters {
+        let exporters = instead.unwrap_or(&self.scenario.exporter);
+        Exporters::new(format, exporters, self.seed, self.start_ns)
     }
 
     fn next_second(&mut self) -> Option<Vec<Packet>> {

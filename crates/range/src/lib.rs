@@ -7,18 +7,21 @@
 //! - [`scenario`]: what is to happen, from TOML.
 //! - [`world`]: addresses by country, and how far away they are.
 //! - [`packets`]: bytes of packets and captures.
-//! - [`exports`]: what a router exports of them.
+//! - [`exports`]: what routers and switches export of them.
 //! - [`felt`]: what the users of a service feel of it.
 //! - [`people`]: who tells of it: reports, true and false, and probes.
 //! - [`claims`]: what is said of it, and whether that is so.
 //! - [`generate`]: a scenario, second after second.
+//! - [`drill`]: all signals of a scenario together.
 //! - [`truth`]: what really happened.
 //! - [`score`]: how right a case was, against the truth.
 #![deny(missing_docs)]
 
 pub mod claims;
+pub mod drill;
 pub mod exports;
 pub mod felt;
+mod flows;
 pub mod generate;
 pub mod packets;
 pub mod people;
@@ -27,5 +30,6 @@ pub mod score;
 pub mod truth;
 pub mod world;
 
+pub use drill::Drill;
 pub use generate::Range;
 pub use scenario::Scenario;

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use atlas::{Atlas, Country};
+use atlas::{Atlas, Country, Kind};
 use rand_pcg::Pcg64Mcg;
 use rand_pcg::rand_core::SeedableRng;
 use serde::{Deserialize, Serialize};
@@ -28,6 +28,7 @@ pub const REPORTS_MAX: f64 = 1e6;
 pub const NETWORKS_MAX: u32 = 1_000;
 
 const SECOND: u64 = 1_000_000_000;
+const MS: u64 = 1_000_000;
 /// The bin that outage trackers count reports in.
 const QUARTER_S: u64 = 900;
 /// Of those whose network is cut off one in so many has another way to say so.
@@ -38,8 +39,8 @@ const PATIENCE_MS: u32 = 10_000;
 const FLUKE: u64 = 2_000;
 /// Reports by hour of a user's day, 1000 on average: fewest before dawn, most in the evening. This project's judgement.
 const DAY: [u32; 24] = [
-    800, 580, 430, 350, 320, 360, 500, 720, 920, 1070, 1150, 1190, 1250, 1230, 1230, 1240, 1270, 1320, 1390, 1450, 1480, 1430,
-    1280, 1040,
+    800, 580, 430, 350, 320, 360, 500, 720, 920, 1070, 1150, 1190, 1250, 1230, 1230, 1240, 1270, 1320, 1390,
+    1450, 1480, 1430, 1280, 1040,
 ];
 /// Saturday and Sunday against the other days.
 const WEEKEND: f64 = 0.85;
@@ -124,9 +125,14 @@ pub struct Place {
 }
 
 fn symptoms() -> BTreeMap<String, f64> {
-    [("app", 56.0), ("website", 33.0), ("connection", 8.0), ("login", 3.0)]
-        .map(|(name, weight)| (name.to_owned(), weight))
-        .into()
+    [
+        ("app", 56.0),
+        ("website", 33.0),
+        ("connection", 8.0),
+        ("login", 3.0),
+    ]
+    .map(|(name, weight)| (name.to_owned(), weight))
+    .into()
 }
 
 fn fifth() -> f64 {
@@ -173,7 +179,10 @@ pub(crate) fn check(scenario: &Scenario, atlas: &Atlas) -> Result<(), Error> {
         );
     }
     if !(-12..=14).contains(&people.clock) {
-        return wrong("people: clock".to_owned(), format!("{} is not from -12 to 14", people.clock));
+        return wrong(
+            "people: clock".to_owned(),
+            format!("{} is not from -12 to 14", people.clock),
+        );
     }
     weights(&people.symptoms).map_err(|what| Error(format!("people: symptoms: {what}")))?;
     for (n, users) in people.service.iter().enumerate() {
@@ -182,12 +191,18 @@ pub(crate) fn check(scenario: &Scenario, atlas: &Atlas) -> Result<(), Error> {
             return wrong(at("name"), format!("{:?} is there twice", users.name));
         }
         if !(1..=USERS_MAX).contains(&users.users) {
-            return wrong(at("users"), format!("{} is not from 1 to {USERS_MAX}", users.users));
+            return wrong(
+                at("users"),
+                format!("{} is not from 1 to {USERS_MAX}", users.users),
+            );
         }
         if !(0.0..=1.0).contains(&users.chance) || users.users as f64 * users.chance > REPORTS_MAX {
             return wrong(
                 at("chance"),
-                format!("{} is not from 0 to 1, or gives more than {REPORTS_MAX} reports a minute", users.chance),
+                format!(
+                    "{} is not from 0 to 1, or gives more than {REPORTS_MAX} reports a minute",
+                    users.chance
+                ),
             );
         }
         if !(0.0..=REPORTS_MAX).contains(&users.base_per_minute) {
@@ -216,7 +231,10 @@ pub(crate) fn check(scenario: &Scenario, atlas: &Atlas) -> Result<(), Error> {
     for (n, brigade) in people.brigade.iter().enumerate() {
         let at = |field: &str| format!("people: brigade {}: {field}", n + 1);
         if !people.service.iter().any(|users| users.name == brigade.service) {
-            return wrong(at("service"), format!("{:?} is no service with people", brigade.service));
+            return wrong(
+                at("service"),
+                format!("{:?} is no service with people", brigade.service),
+            );
         }
         if brigade.from >= brigade.to || brigade.to > scenario.seconds {
             return wrong(
@@ -234,7 +252,10 @@ pub(crate) fn check(scenario: &Scenario, atlas: &Atlas) -> Result<(), Error> {
             );
         }
         if !(1..=NETWORKS_MAX).contains(&brigade.networks) {
-            return wrong(at("networks"), format!("{} is not from 1 to {NETWORKS_MAX}", brigade.networks));
+            return wrong(
+                at("networks"),
+                format!("{} is not from 1 to {NETWORKS_MAX}", brigade.networks),
+            );
         }
         if brigade.persons == 0 {
             return wrong(at("persons"), "0 report nothing".to_owned());
@@ -251,7 +272,11 @@ fn weights(mix: &BTreeMap<String, f64>) -> Result<Vec<(usize, f64)>, String> {
     if mix.is_empty() || !sum.is_finite() || sum <= 0.0 || mix.values().any(|&weight| weight < 0.0) {
         return Err("wanted are names with weights above 0".to_owned());
     }
-    Ok(mix.values().enumerate().map(|(n, weight)| (n, weight / sum)).collect())
+    Ok(mix
+        .values()
+        .enumerate()
+        .map(|(n, weight)| (n, weight / sum))
+        .collect())
 }
 
 /// Why a report was made.
@@ -372,15 +397,6 @@ struct Band {
     reports: u64,
 }
 
-/// What there is to tell of one second.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Told {
-    /// JSON lines `epicenter.report/1`.
-    pub reports: Vec<u8>,
-    /// JSON lines `epicenter.probe/1`.
-    pub probes: Vec<u8>,
-}
-
 /// Reports and probes of a scenario, second after second, from its history on.
 pub struct Voices<'a> {
     world: World<'a>,
@@ -440,8 +456,11 @@ impl<'a> Voices<'a> {
         let number = |name: &String| names.iter().position(|known| known == name).unwrap_or(0);
         let mut services = Vec::new();
         for (at, users) in people.service.iter().enumerate() {
-            let mut blamed: Vec<(usize, f64)> =
-                users.blamed.iter().map(|(name, share)| (number(name), *share)).collect();
+            let mut blamed: Vec<(usize, f64)> = users
+                .blamed
+                .iter()
+                .map(|(name, share)| (number(name), *share))
+                .collect();
             blamed.push((at, 1.0 - users.blamed.values().sum::<f64>()));
             services.push(Service {
                 countries: scenario::countries(&users.countries, atlas).map_err(Error)?,
@@ -467,7 +486,9 @@ impl<'a> Voices<'a> {
                 }
             }
             if homes.is_empty() {
-                return Err(Error("people: brigade: countries: no network of them was drawn".to_owned()));
+                return Err(Error(
+                    "people: brigade: countries: no network of them was drawn".to_owned(),
+                ));
             }
             bands.push(Band {
                 service: number(&brigade.service),
@@ -520,8 +541,9 @@ impl<'a> Voices<'a> {
         &self.names
     }
 
-    /// What is told in the next second, the history's first, in which so much is felt of each service; nothing where nothing is said.
-    pub fn second(&mut self, felt: &[Felt]) -> Told {
+    /// Appends what is told in the next second, the history's first, in which so much is felt of each service: JSON lines
+    /// `epicenter.report/1` and `epicenter.probe/1`, each in order of time.
+    pub fn second(&mut self, felt: &[Felt], out: &mut Vec<u8>, probes: &mut Vec<u8>) {
         let now_s = self.begin_s + self.told;
         let since_start = self.told.checked_sub(u64::from(self.history));
         let felt = |service: usize| felt.get(service).copied().unwrap_or_default();
@@ -530,7 +552,8 @@ impl<'a> Voices<'a> {
             let rhythm = rhythm(now_s, self.clock);
             let steady = 1.0
                 + self.services[at].about.unsteady
-                    * (2.0 * (mixed(self.seed, at as u64, now_s / 600) >> 11) as f64 / (1u64 << 53) as f64 - 1.0);
+                    * (2.0 * (mixed(self.seed, at as u64, now_s / 600) >> 11) as f64 / (1u64 << 53) as f64
+                        - 1.0);
             let about = &self.services[at].about;
             let Felt { failing, cut_off, .. } = felt(at);
             let felt = OTHER_WAY * cut_off + (1.0 - cut_off) * failing;
@@ -540,7 +563,9 @@ impl<'a> Voices<'a> {
             for &offset in &times {
                 self.says(at, now_s * SECOND + offset, Why::Base);
             }
-            self.services[at].outage.second(outage, &mut self.random, &mut times);
+            self.services[at]
+                .outage
+                .second(outage, &mut self.random, &mut times);
             for &offset in &times {
                 self.says(at, now_s * SECOND + offset, Why::Outage);
             }
@@ -553,13 +578,14 @@ impl<'a> Voices<'a> {
                 continue;
             }
             let expected = about.per_minute / 60.0;
-            self.bands[at].arrivals.second(expected, &mut self.random, &mut times);
+            self.bands[at]
+                .arrivals
+                .second(expected, &mut self.random, &mut times);
             for &offset in &times {
                 self.lies(at, now_s * SECOND + offset);
             }
         }
         self.times = times;
-        let mut told = Told::default();
         let mut reports = self.pending.remove(&now_s).unwrap_or_default();
         reports.sort_unstable_by_key(|report| (report.at_ns, report.service, report.person));
         for report in &reports {
@@ -575,7 +601,7 @@ impl<'a> Voices<'a> {
             counts.per_quarter_hour.resize(quarter + 1, 0);
             counts.per_quarter_hour[quarter] += 1;
             line(
-                &mut told.reports,
+                out,
                 &ReportLine {
                     schema: "epicenter.report/1",
                     at: time(report.at_ns),
@@ -587,9 +613,8 @@ impl<'a> Voices<'a> {
                 },
             );
         }
-        self.probe(now_s, since_start, &felt, &mut told.probes);
+        self.probe(now_s, since_start, &felt, probes);
         self.told += 1;
-        told
     }
 
     /// Somebody who uses a service decides to report.
@@ -610,7 +635,8 @@ impl<'a> Voices<'a> {
             },
             why => (at, why),
         };
-        let at_ns = decided_ns + delay_ns(&mut self.random);
+        // Times are told in milliseconds.
+        let at_ns = (decided_ns + delay_ns(&mut self.random)) / MS * MS;
         let report = Report {
             at_ns,
             service: named,
@@ -625,6 +651,7 @@ impl<'a> Voices<'a> {
 
     /// One of a brigade reports.
     fn lies(&mut self, at: usize, at_ns: u64) {
+        let at_ns = at_ns / MS * MS;
         let band = &mut self.bands[at];
         let number = below(&mut self.random, u64::from(band.about.persons));
         let person = mixed(self.seed, u64::MAX - at as u64, number);
@@ -643,11 +670,20 @@ impl<'a> Voices<'a> {
     }
 
     /// The probes of a second.
-    fn probe(&mut self, now_s: u64, since_start: Option<u64>, felt: &dyn Fn(usize) -> Felt, out: &mut Vec<u8>) {
+    fn probe(
+        &mut self,
+        now_s: u64,
+        since_start: Option<u64>,
+        felt: &dyn Fn(usize) -> Felt,
+        out: &mut Vec<u8>,
+    ) {
         let mut lines: Vec<(u64, usize, usize, Option<&str>, u32)> = Vec::new();
         for (p, place) in self.places.iter().enumerate() {
             let is_offline = since_start.is_some_and(|s| {
-                place.offline.iter().any(|(from, to)| (u64::from(*from)..u64::from(*to)).contains(&s))
+                place
+                    .offline
+                    .iter()
+                    .any(|(from, to)| (u64::from(*from)..u64::from(*to)).contains(&s))
             });
             for s in 0..self.names.len() {
                 let phase = mixed(self.seed, p as u64, s as u64);
@@ -655,7 +691,7 @@ impl<'a> Voices<'a> {
                     continue;
                 }
                 let random = &mut self.random;
-                let at_ns = now_s * SECOND + below(random, SECOND);
+                let at_ns = (now_s * SECOND + below(random, SECOND)) / MS * MS;
                 let failing = felt(s).failing;
                 let fails = uniform(random) < failing || below(random, FLUKE) == 0;
                 // The nearer to failing altogether, the longer an answer takes.
@@ -724,11 +760,24 @@ fn home(
     country: Country,
     random: &mut Pcg64Mcg,
 ) -> Result<(Country, u32), Error> {
-    let address = world
-        .address(country, true, random)
-        .ok_or_else(|| Error(format!("no announced address of {} was drawn", country.as_str())))?;
-    let place = atlas.lookup(std::net::Ipv4Addr::from_bits(address).to_ipv6_mapped());
-    Ok((country, place.asn))
+    let mut network = None;
+    // Machines in data centres are no homes; where there is nothing else, they must do.
+    for _ in 0..16 {
+        let Some(address) = world.address(country, false, random) else {
+            break;
+        };
+        let place = atlas.lookup(std::net::Ipv4Addr::from_bits(address).to_ipv6_mapped());
+        network = Some(place.asn);
+        if !matches!(
+            place.kind,
+            Kind::Hosting | Kind::Proxy | Kind::Tor | Kind::Anycast | Kind::Reserved
+        ) {
+            break;
+        }
+    }
+    network
+        .map(|network| (country, network))
+        .ok_or_else(|| Error(format!("no announced address of {} was drawn", country.as_str())))
 }
 
 /// How much more or less than on average is reported at a time: by the hour of the users' day, and the day of their week.

@@ -59,6 +59,9 @@ pub struct Scenario {
     /// From where the services are probed.
     #[serde(default)]
     pub place: Vec<crate::people::Place>,
+    /// What exports flows or samples of the traffic.
+    #[serde(default)]
+    pub exporter: Vec<crate::exports::Exporter>,
     /// What is said of the incident.
     #[serde(default)]
     pub claim: Vec<crate::claims::Claim>,
@@ -298,6 +301,7 @@ impl Scenario {
                 }
             }
         }
+        crate::exports::check(self)?;
         crate::people::check(self, atlas)?;
         crate::claims::check(self, atlas)
     }
