@@ -4,10 +4,11 @@
 use std::process::Command;
 
 use anyhow::{Context, ensure};
+use range::drill::Signals;
 use range::exports::{Exporter, Format};
 use range::scenario::LIBRARY;
-use range::score::{Match, Score, score};
-use range::{Range, Scenario};
+use range::score::{Match, Outages, Score, Verdicts, score};
+use range::{Drill, Scenario};
 use serde_json::Value;
 
 /// What is investigated: the packets, or what a router exports of them.
@@ -17,40 +18,53 @@ enum Form {
     Export(Format, u32),
 }
 
-fn one(program: &str, text: &str, seed: u64, form: Form, atlas: &atlas::Atlas) -> anyhow::Result<Score> {
+/// Investigates one seed of a scenario; with its claims where the program takes claims.
+fn one(
+    program: &str,
+    takes_claims: bool,
+    text: &str,
+    seed: u64,
+    form: Form,
+    atlas: &atlas::Atlas,
+) -> anyhow::Result<Score> {
     let scenario = Scenario::read(text, atlas)?;
-    let file = std::env::temp_dir().join(format!(
-        "epicenter-score-{}-{seed}-{}.pcap",
-        scenario.name,
-        std::process::id()
-    ));
-    let mut range = Range::new(scenario, seed, atlas)?;
+    let stem = format!("epicenter-score-{}-{seed}-{}", scenario.name, std::process::id());
+    let file = std::env::temp_dir().join(format!("{stem}.pcap"));
+    let claims = range::claims::toml(&scenario)
+        .filter(|_| takes_claims)
+        .map(|claims| (std::env::temp_dir().join(format!("{stem}.claims.toml")), claims));
+    let mut range = Drill::new(scenario, seed, atlas)?;
+    let mut signals = Signals::default();
     let mut bytes = range::packets::pcap_header().to_vec();
-    match form {
-        Form::Packets => while range.second(&mut bytes) {},
-        Form::Export(format, sampling) => {
-            let exporter = Exporter {
-                sampling,
-                ..Exporter::default()
-            };
-            let exporters = range.exporters(format, Some(&[exporter]));
-            let (mut packets, mut exports) = (Vec::new(), [(exporters, Vec::new())]);
-            while range.second_with(&mut packets, &mut exports) {
-                packets.clear();
-                exports[0]
-                    .1
-                    .drain(..)
-                    .for_each(|datagram| datagram.write(format, &mut bytes));
+    if let Form::Export(format, sampling) = form {
+        let exporter = Exporter {
+            sampling,
+            ..Exporter::default()
+        };
+        signals.exports.push(range.exporters(format, Some(&[exporter])));
+    }
+    while range.second(&mut signals) {
+        match signals.exports.first() {
+            None => bytes.extend_from_slice(&signals.packets),
+            Some((exporters, sent)) => {
+                sent.iter()
+                    .for_each(|datagram| datagram.write(exporters.format(), &mut bytes));
             }
         }
+        signals.clear();
     }
     std::fs::write(&file, bytes)?;
-    let output = Command::new(program)
-        .args(["investigate", "--format", "json"])
-        .arg(&file)
-        .output()
-        .with_context(|| program.to_owned());
+    let mut command = Command::new(program);
+    command.args(["investigate", "--format", "json"]).arg(&file);
+    if let Some((path, text)) = &claims {
+        std::fs::write(path, text)?;
+        command.arg("--claims").arg(path);
+    }
+    let output = command.output().with_context(|| program.to_owned());
     std::fs::remove_file(&file)?;
+    if let Some((path, _)) = &claims {
+        std::fs::remove_file(path)?;
+    }
     let output = output?;
     ensure!(
         output.status.success(),
@@ -86,8 +100,21 @@ fn row(name: &str, scores: &[Score]) {
     let found: u64 = scores.iter().map(|score| score.found).sum();
     let missed: u64 = scores.iter().map(|score| score.missed).sum();
     let invented: u64 = scores.iter().map(|score| score.invented).sum();
+    let outages = |count: fn(&Outages) -> u64| scores.iter().map(|score| count(&score.outages)).sum::<u64>();
+    let (outages, no_outages) = (
+        outages(|o| o.found + o.missed),
+        outages(|o| o.found + o.invented) == 0,
+    );
+    let found_outages: u64 = scores.iter().map(|score| score.outages.found).sum();
+    let verdicts =
+        |count: fn(&Verdicts) -> u64| scores.iter().map(|score| count(&score.verdicts)).sum::<u64>();
+    let judged = verdicts(|v| v.judged);
+    let squares: f64 = scores
+        .iter()
+        .filter_map(|score| Some(score.verdicts.brier? * score.verdicts.judged as f64))
+        .sum();
     println!(
-        "{name:<20} {:>7} {invented:>6} {:>7} {:>7} {:>7} {:>8} {:>7} {:>7} {:>7} {:>9} {:>9} {:>9}",
+        "{name:<20} {:>7} {invented:>6} {:>7} {:>7} {:>7} {:>8} {:>7} {:>7} {:>7} {:>9} {:>9} {:>9} {:>8} {:>8} {:>9} {:>7} {:>7} {:>9}",
         format!("{found}/{}", found + missed),
         share(sum(|m| u64::from(m.target_is_right)), n),
         mean(|m| m.start_error_s),
@@ -104,14 +131,68 @@ fn row(name: &str, scores: &[Score]) {
         mean(|m| m.countries_distance),
         share(sum(|m| m.countries_covered), sum(|m| m.countries)),
         share(sum(|m| m.networks_covered), sum(|m| m.networks)),
+        share(sum(|m| m.senders_covered), sum(|m| m.senders)),
+        // A case that says nothing of outages was not asked for them.
+        if no_outages {
+            "-".to_owned()
+        } else {
+            format!("{found_outages}/{outages}")
+        },
+        format!("{judged}/{}", verdicts(|v| v.judged + v.declined + v.missing)),
+        if judged == 0 {
+            "-".to_owned()
+        } else {
+            format!("{:.3}", squares / judged as f64)
+        },
+        format!("{}/{}", verdicts(|v| v.likely_right), verdicts(|v| v.likely)),
+        format!("{}/{}", verdicts(|v| v.unlikely_right), verdicts(|v| v.unlikely)),
     );
+}
+
+/// Of all probabilities that cases state: how often what they speak of is so.
+fn calibration(all: &[(f64, bool)]) {
+    println!(
+        "-- probabilities of verdicts, and of countries to be the senders' first or to have most: how often it was so"
+    );
+    println!(
+        "{:<12} {:>7} {:>7} {:>8}",
+        "probability", "stated", "mean", "was so"
+    );
+    for bin in 0..10 {
+        let (low, high) = (f64::from(bin) / 10.0, f64::from(bin + 1) / 10.0);
+        let here: Vec<&(f64, bool)> = all
+            .iter()
+            .filter(|(p, _)| (low..high).contains(p) || bin == 9 && *p >= 1.0)
+            .collect();
+        let mean = here.iter().map(|(p, _)| p).sum::<f64>() / here.len().max(1) as f64;
+        println!(
+            "{:<12} {:>7} {:>7} {:>8}",
+            format!("{low:.1} to {high:.1}"),
+            here.len(),
+            if here.is_empty() {
+                "-".to_owned()
+            } else {
+                format!("{mean:.3}")
+            },
+            share(
+                here.iter().filter(|(_, so)| *so).count() as u64,
+                here.len() as u64
+            ),
+        );
+    }
 }
 
 pub(crate) fn run(program: &str, seeds: u64) -> anyhow::Result<()> {
     let atlas = atlas::Atlas::embedded();
+    let help = Command::new(program)
+        .args(["investigate", "--help"])
+        .output()
+        .with_context(|| program.to_owned())?;
+    let takes_claims = String::from_utf8_lossy(&help.stdout).contains("--claims");
+    let mut probabilities = Vec::new();
     println!("{seeds} seeds of each scenario; shares of intervals are how many hold the truth");
     println!(
-        "{:<20} {:>7} {:>6} {:>7} {:>7} {:>7} {:>8} {:>7} {:>7} {:>7} {:>9} {:>9} {:>9}",
+        "{:<20} {:>7} {:>6} {:>7} {:>7} {:>7} {:>8} {:>7} {:>7} {:>7} {:>9} {:>9} {:>9} {:>8} {:>8} {:>9} {:>7} {:>7} {:>9}",
         "scenario",
         "found",
         "false",
@@ -124,7 +205,13 @@ pub(crate) fn run(program: &str, seeds: u64) -> anyhow::Result<()> {
         "reflect",
         "countries",
         "inside",
-        "networks"
+        "networks",
+        "senders",
+        "outages",
+        "verdicts",
+        "Brier",
+        "likely",
+        "unlikely"
     );
     let forms = [
         ("packets", Form::Packets),
@@ -135,15 +222,17 @@ pub(crate) fn run(program: &str, seeds: u64) -> anyhow::Result<()> {
     ];
     for (what, form) in forms {
         println!("-- {what}");
-        let mut all = Vec::new();
+        let mut all: Vec<Score> = Vec::new();
         for (name, text) in LIBRARY {
             let scores = (1..=seeds)
-                .map(|seed| one(program, text, seed, form, &atlas))
+                .map(|seed| one(program, takes_claims, text, seed, form, &atlas))
                 .collect::<anyhow::Result<Vec<_>>>()?;
             row(name, &scores);
             all.extend(scores);
         }
         row("all", &all);
+        probabilities.extend(all.iter().flat_map(|score| &score.probabilities).copied());
     }
+    calibration(&probabilities);
     Ok(())
 }

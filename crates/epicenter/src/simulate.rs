@@ -10,7 +10,7 @@ use atlas::Atlas;
 use range::drill::Signals;
 use range::exports::{Exporter, Format};
 use range::scenario::LIBRARY;
-use range::score::{Match, score};
+use range::score::{Match, Score, score};
 use range::{Drill, Scenario};
 use serde_json::Value;
 
@@ -267,6 +267,7 @@ pub(crate) fn run_score(args: &ScoreArgs) -> anyhow::Result<ExitCode> {
             for one in &result.incidents {
                 out.write_all(words(one).as_bytes())?;
             }
+            out.write_all(rest_in_words(&result).as_bytes())?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -319,5 +320,63 @@ fn words(m: &Match) -> String {
         "    countries: {} of {} covered, {:.3} apart; networks: {} of {} covered",
         m.countries_covered, m.countries, m.countries_distance, m.networks_covered, m.networks
     );
+    if m.senders > 0 {
+        let _ = writeln!(
+            text,
+            "    countries of the senders: {} of {} covered",
+            m.senders_covered, m.senders
+        );
+    }
+    text
+}
+
+/// What a score says of outages and verdicts, where there are any.
+fn rest_in_words(score: &Score) -> String {
+    let mut text = String::new();
+    let outages = &score.outages;
+    if outages.found + outages.missed + outages.invented > 0 {
+        let _ = writeln!(
+            text,
+            "{} of {} outages found, {} invented",
+            outages.found,
+            outages.found + outages.missed,
+            outages.invented
+        );
+        for one in &outages.list {
+            let end = one
+                .end_error_s
+                .map_or("open".to_owned(), |error| format!("{error:+.0} s"));
+            let _ = writeln!(
+                text,
+                "  {}: start {:+.0} s, end {end}",
+                one.service, one.start_error_s
+            );
+        }
+    }
+    let verdicts = &score.verdicts;
+    if verdicts.list.is_empty() {
+        return text;
+    }
+    let brier = verdicts
+        .brier
+        .map_or("-".to_owned(), |brier| format!("{brier:.3}"));
+    let _ = writeln!(
+        text,
+        "{} verdicts on claims whose truth is known, Brier score {brier}; {} declined, {} missing, {} that nobody knows",
+        verdicts.judged, verdicts.declined, verdicts.missing, verdicts.unknowable
+    );
+    let _ = writeln!(
+        text,
+        "  \"likely\" or stronger: {} of {} were true; \"unlikely\" or weaker: {} of {} were false",
+        verdicts.likely_right, verdicts.likely, verdicts.unlikely_right, verdicts.unlikely
+    );
+    for one in &verdicts.list {
+        let holds = match one.holds {
+            Some(true) => "true",
+            Some(false) => "false",
+            None => "not known",
+        };
+        let _ = writeln!(text, "  {holds:<9} {:<37} {}", one.words, one.said);
+    }
     text
 }

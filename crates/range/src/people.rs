@@ -186,10 +186,15 @@ pub(crate) fn check(scenario: &Scenario, atlas: &Atlas) -> Result<(), Error> {
     }
     weights(&people.symptoms).map_err(|what| Error(format!("people: symptoms: {what}")))?;
     for (n, users) in people.service.iter().enumerate() {
-        let at = |field: &str| format!("people: service {}: {field}", n + 1);
         if people.service[..n].iter().any(|other| other.name == users.name) {
-            return wrong(at("name"), format!("{:?} is there twice", users.name));
+            return wrong(
+                format!("people: service {}: name", n + 1),
+                format!("{:?} is there twice", users.name),
+            );
         }
+    }
+    for (n, users) in people.service.iter().enumerate() {
+        let at = |field: &str| format!("people: service {}: {field}", n + 1);
         if !(1..=USERS_MAX).contains(&users.users) {
             return wrong(
                 at("users"),
@@ -588,7 +593,7 @@ impl<'a> Voices<'a> {
         self.times = times;
         let mut reports = self.pending.remove(&now_s).unwrap_or_default();
         reports.sort_unstable_by_key(|report| (report.at_ns, report.service, report.person));
-        for report in &reports {
+        for report in reports {
             let counts = &mut self.counts[report.service];
             counts.reports += 1;
             *match report.why {
@@ -760,10 +765,12 @@ fn home(
     country: Country,
     random: &mut Pcg64Mcg,
 ) -> Result<(Country, u32), Error> {
+    // Half of all are on mobile and fixed lines that are known as such, where enough of them are.
+    let is_known = below(random, 2) == 0;
     let mut network = None;
     // Machines in data centres are no homes; where there is nothing else, they must do.
     for _ in 0..16 {
-        let Some(address) = world.address(country, false, random) else {
+        let Some(address) = world.address(country, is_known, random) else {
             break;
         };
         let place = atlas.lookup(std::net::Ipv4Addr::from_bits(address).to_ipv6_mapped());
@@ -866,4 +873,255 @@ pub struct BrigadeTruth {
     pub reports: u64,
     /// AS numbers of its networks.
     pub networks: Vec<u32>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TWO: &str = r#"
+        name = "two"
+        about = "Two services, a brigade and two places."
+        start = "2025-03-10T12:00:00Z"
+        seconds = 3600
+        [people]
+        history = 600
+        [[people.service]]
+        name = "a"
+        users = 1_000_000
+        chance = 0.0006
+        base_per_minute = 0
+        countries = { US = 3, DE = 1 }
+        blamed = { b = 0.2 }
+        [[people.service]]
+        name = "b"
+        users = 1_000_000
+        chance = 0.0006
+        base_per_minute = 6
+        countries = { US = 1 }
+        [[people.brigade]]
+        service = "b"
+        from = 3000
+        to = 3300
+        per_minute = 120
+        networks = 3
+        persons = 100
+        countries = { BR = 1 }
+        [[place]]
+        name = "near"
+        [[place]]
+        name = "far"
+        every = 60
+        ms = 200
+        offline = [[600, 1200]]
+    "#;
+
+    type Lines = Vec<serde_json::Value>;
+
+    /// All lines, where `a` fails for nine of ten from second 1200 to 2400.
+    fn told() -> &'static (Lines, Lines, PeopleTruth) {
+        static TOLD: std::sync::OnceLock<(Lines, Lines, PeopleTruth)> = std::sync::OnceLock::new();
+        TOLD.get_or_init(|| told_by(1))
+    }
+
+    fn told_by(seed: u64) -> (Lines, Lines, PeopleTruth) {
+        let atlas = Atlas::embedded();
+        let scenario = Scenario::read(TWO, &atlas).unwrap();
+        let mut voices = Voices::new(&scenario, &[], seed, &atlas).unwrap().unwrap();
+        let (mut reports, mut probes) = (Vec::new(), Vec::new());
+        for second in 0..600 + 3_600 {
+            let mut felt = [Felt::default(); 2];
+            if (600 + 1_200..600 + 2_400).contains(&second) {
+                felt[0].failing = 0.9;
+            }
+            voices.second(&felt, &mut reports, &mut probes);
+        }
+        let lines = |bytes: &[u8]| {
+            let text = std::str::from_utf8(bytes).unwrap();
+            text.lines()
+                .map(|line| serde_json::from_str(line).unwrap())
+                .collect()
+        };
+        (lines(&reports), lines(&probes), voices.truth())
+    }
+
+    /// Seconds since the scenario's start.
+    fn at(line: &serde_json::Value) -> f64 {
+        let time: jiff::Timestamp = line["at"].as_str().unwrap().parse().unwrap();
+        time.as_millisecond() as f64 / 1e3 - 1_741_608_000.0
+    }
+
+    fn of<'a>(lines: &'a [serde_json::Value], key: &str, value: &str) -> Vec<&'a serde_json::Value> {
+        lines.iter().filter(|line| line[key] == value).collect()
+    }
+
+    #[test]
+    fn a_seed_says_the_same_again_and_another_does_not() {
+        let again = told_by(1);
+        assert_eq!((&told().0, &told().1), (&again.0, &again.1));
+        assert_ne!(told().0, told_by(2).0);
+    }
+
+    #[test]
+    fn nobody_reports_before_it_is_felt_and_most_do_within_minutes() {
+        let (reports, _, truth) = told();
+        let a = of(reports, "service", "a");
+        let times: Vec<f64> = a.iter().map(|line| at(line)).collect();
+        assert!(times.iter().all(|&at| at > 1_200.0), "{times:?}");
+        assert!(times[0] < 1_260.0, "{}", times[0]);
+        assert!(*times.last().unwrap() < 2_400.0 + 900.0);
+        assert!(times.is_sorted());
+        // 600 a minute if all failed for everybody and the hour were an average one; four of five name the right service.
+        let rhythm = f64::from(DAY[12]) / 1_000.0;
+        let expected = 20.0 * 600.0 * 0.9 * rhythm * 0.8;
+        let sd = 5.0 * expected.sqrt() + 0.03 * expected;
+        assert!((a.len() as f64 - expected).abs() < sd, "{} {expected}", a.len());
+        let late = times.iter().filter(|&&at| at > 2_400.0 + 300.0).count();
+        assert!(late * 50 < a.len(), "{late} of {}", a.len());
+        assert_eq!(truth.services[0].outage, a.len() as u64);
+        assert_eq!(truth.services[0].affected, 900_000);
+    }
+
+    #[test]
+    fn a_neighbour_is_blamed_and_somebody_always_reports() {
+        let (reports, _, truth) = told();
+        let (a, b) = (&truth.services[0], &truth.services[1]);
+        let share = b.neighbour as f64 / (a.outage + b.neighbour) as f64;
+        assert!((0.18..0.22).contains(&share), "{share}");
+        assert_eq!((a.base, a.neighbour, b.outage), (0, 0, 0));
+        // 70 minutes of six a minute, by the rhythm of that time of day.
+        assert!((380..640).contains(&b.base), "{}", b.base);
+        assert_eq!(b.reports, of(reports, "service", "b").len() as u64);
+        assert!(reports.iter().any(|line| at(line) < 0.0), "the history is told");
+        let apps = of(reports, "symptom", "app").len() as f64 / reports.len() as f64;
+        assert!((0.53..0.59).contains(&apps), "{apps}");
+    }
+
+    #[test]
+    fn a_person_lives_in_one_place_and_a_brigade_in_few_networks() {
+        let (reports, _, truth) = told();
+        let mut homes = BTreeMap::new();
+        for line in reports {
+            let home = (line["country"].clone(), line["network"].clone());
+            assert!(line.get("address").is_none());
+            let known = homes
+                .entry(line["person"].as_u64().unwrap())
+                .or_insert_with(|| home.clone());
+            assert_eq!(*known, home);
+        }
+        let false_ones = of(reports, "country", "BR");
+        assert!((500..700).contains(&false_ones.len()), "{}", false_ones.len());
+        assert_eq!(truth.brigades[0].reports, false_ones.len() as u64);
+        let networks: std::collections::BTreeSet<u64> = false_ones
+            .iter()
+            .map(|line| line["network"].as_u64().unwrap())
+            .collect();
+        assert_eq!(networks.len(), 3);
+        assert!(
+            false_ones
+                .iter()
+                .all(|line| (3_000.0..3_300.0).contains(&at(line)))
+        );
+        let honest: std::collections::BTreeSet<u64> = of(reports, "service", "a")
+            .iter()
+            .map(|line| line["network"].as_u64().unwrap())
+            .collect();
+        assert!(honest.len() > 100, "{}", honest.len());
+    }
+
+    #[test]
+    fn probes_fail_while_it_fails_and_an_offline_place_says_nothing() {
+        let (_, probes, _) = told();
+        let during = |line: &&serde_json::Value| (1_200.0..2_400.0).contains(&at(line));
+        let failed = |lines: &[&serde_json::Value]| lines.iter().filter(|line| line["ok"] == false).count();
+        let a = of(probes, "service", "a");
+        let (inside, outside): (Vec<_>, Vec<_>) = a.into_iter().partition(during);
+        assert_eq!(inside.len(), 40 + 20);
+        assert!((48..=60).contains(&failed(&inside)), "{}", failed(&inside));
+        assert!(failed(&outside) <= 2);
+        assert!(failed(&of(probes, "service", "b")) <= 2);
+        for line in probes {
+            assert_eq!(line["ok"] == true, line["error"].is_null());
+        }
+        let far = of(probes, "place", "far");
+        assert!(far.iter().all(|line| !(600.0..1_200.0).contains(&at(line))));
+        assert_eq!(far.len(), 2 * (70 - 10));
+    }
+
+    #[test]
+    fn arrivals_are_poisson() {
+        let mut random = Pcg64Mcg::seed_from_u64(3);
+        let mut arrivals = Arrivals::new(&mut random);
+        let mut times = Vec::new();
+        let counts: Vec<f64> = (0..20_000)
+            .map(|_| {
+                arrivals.second(2.5, &mut random, &mut times);
+                assert!(times.is_sorted());
+                times.len() as f64
+            })
+            .collect();
+        let mean = counts.iter().sum::<f64>() / counts.len() as f64;
+        let variance = counts
+            .iter()
+            .map(|count| (count - mean) * (count - mean))
+            .sum::<f64>()
+            / counts.len() as f64;
+        assert!((mean - 2.5).abs() < 0.06, "{mean}");
+        assert!((variance - 2.5).abs() < 0.15, "{variance}");
+    }
+
+    #[test]
+    fn a_day_has_its_rhythm_and_is_an_average_day() {
+        assert_eq!(DAY.iter().sum::<u32>(), 24_000);
+        // Monday 10 March 2025, 17:00 in New York, against 04:00 there and against the Sunday before.
+        let monday = 1_741_640_400;
+        assert!(rhythm(monday, -4) > 3.0 * rhythm(monday - 13 * 3_600, -4));
+        assert!((rhythm(monday - 86_400, -4) / rhythm(monday, -4) - WEEKEND).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_is_wrong_with_people_is_named() {
+        let atlas = Atlas::embedded();
+        for (from, to, says) in [
+            (
+                "blamed = { b = 0.2 }",
+                "blamed = { c = 0.2 }",
+                "people: service 1: blamed: \"c\" is no other service",
+            ),
+            (
+                "blamed = { b = 0.2 }",
+                "blamed = { b = 1.2 }",
+                "1.2 of b is not from 0 to 1",
+            ),
+            ("chance = 0.0006", "chance = 2", "people: service 1: chance"),
+            (
+                "to = 3300",
+                "to = 9000",
+                "people: brigade 1: to: 9000 is not after",
+            ),
+            (
+                "networks = 3",
+                "networks = 0",
+                "brigade 1: networks: 0 is not from 1",
+            ),
+            ("every = 60", "every = 0", "place 2: every: 0 is not from 1"),
+            (
+                "[[600, 1200]]",
+                "[[600, 600]]",
+                "place 2: offline: 600 is not after 600",
+            ),
+            ("history = 600", "history = 999999999", "people: history"),
+            (
+                "name = \"b\"",
+                "name = \"a\"",
+                "people: service 2: name: \"a\" is there twice",
+            ),
+        ] {
+            assert!(TWO.contains(from), "{from}");
+            let error = Scenario::read(&TWO.replacen(from, to, 1), &atlas)
+                .unwrap_err()
+                .to_string();
+            assert!(error.contains(says), "{to}: {error}");
+        }
+    }
 }
