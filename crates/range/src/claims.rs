@@ -3,10 +3,9 @@
 //! The truth of a claim is computed from what was generated, where that decides it; where it does not, the scenario may say so itself;
 //! else it is not known.
 
-use atlas::{Atlas, Country, Prefix};
+use atlas::{Atlas, Prefix};
 use serde::{Deserialize, Serialize};
 
-use crate::people::PeopleTruth;
 use crate::scenario::{self, Error, Scenario};
 use crate::truth::{Incident, Truth};
 
@@ -225,33 +224,14 @@ pub fn toml(scenario: &Scenario) -> Option<String> {
     .ok()
 }
 
-/// A time in which a service failed for its users, in nanoseconds since the epoch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Trouble {
-    /// Its first second.
-    pub start_ns: u64,
-    /// Its end.
-    pub end_ns: u64,
-}
-
-/// What is known of an incident, to hold claims against.
-pub(crate) struct Known<'a> {
-    pub(crate) incidents: &'a [Incident],
-    pub(crate) people: Option<&'a PeopleTruth>,
-    /// When services failed; none where nobody felt anything of it.
-    pub(crate) trouble: Option<&'a [Trouble]>,
-    /// Networks that were cut off, with their countries where that was not everywhere.
-    pub(crate) off: Option<&'a [(u32, Option<Country>)]>,
-}
-
-/// The claims of a scenario, and whether they are so.
-pub(crate) fn judged(scenario: &Scenario, known: &Known<'_>) -> Vec<ClaimTruth> {
+/// The claims of a scenario, and whether they are so by what was generated of it.
+pub(crate) fn judged(scenario: &Scenario, truth: &Truth) -> Vec<ClaimTruth> {
     scenario
         .claim
         .iter()
         .map(|claim| ClaimTruth {
             said: claim.said.clone(),
-            holds: holds(&claim.proposition, known).or(claim.holds),
+            holds: holds(&claim.proposition, scenario, truth).or(claim.holds),
             proposition: claim.proposition.clone(),
         })
         .collect()
@@ -263,8 +243,8 @@ fn ns(text: &str) -> Option<u64> {
 }
 
 /// Whether it is so, where what was generated decides it.
-fn holds(proposition: &Proposition, known: &Known<'_>) -> Option<bool> {
-    let incidents = known.incidents;
+fn holds(proposition: &Proposition, scenario: &Scenario, truth: &Truth) -> Option<bool> {
+    let incidents = &truth.incidents;
     let times = |of: fn(&Incident) -> &str| incidents.iter().filter_map(move |incident| ns(of(incident)));
     let near = |time: Option<u64>, at: &str, within_s: u64| -> Option<bool> {
         let (Some(time), Some(at)) = (time, ns(at)) else {
@@ -289,7 +269,7 @@ fn holds(proposition: &Proposition, known: &Known<'_>) -> Option<bool> {
             incidents,
             |incident| {
                 incident
-                    .networks
+                    .sender_networks
                     .iter()
                     .filter(|share| networks.contains(&share.key))
                     .map(|s| s.share)
@@ -313,11 +293,15 @@ fn holds(proposition: &Proposition, known: &Known<'_>) -> Option<bool> {
         Proposition::EndedAt { at, within_s } => near(times(|i| &i.end).max(), at, *within_s),
         Proposition::Restored { at } => {
             let at = ns(at)?;
-            known
-                .trouble
-                .map(|trouble| trouble.iter().all(|trouble| trouble.end_ns <= at))
+            // Where no service is named nobody felt anything.
+            (!truth.services.is_empty()).then(|| {
+                truth
+                    .outages
+                    .iter()
+                    .all(|outage| ns(&outage.end).is_some_and(|end| end <= at))
+            })
         }
-        Proposition::PeopleAffected { at_least } => known.people.map(|people| {
+        Proposition::PeopleAffected { at_least } => truth.people.as_ref().map(|people| {
             people
                 .services
                 .iter()
@@ -338,15 +322,12 @@ fn holds(proposition: &Proposition, known: &Known<'_>) -> Option<bool> {
                     .any(|target| prefix.contains(target.base) || target.contains(prefix.base)),
             )
         }
-        Proposition::ProviderOff { network, country } => known.off.map(|off| {
-            off.iter().any(|(asn, where_)| {
-                asn == network
-                    && match (country, where_) {
-                        (Some(asked), Some(cut)) => asked == cut.as_str(),
-                        _ => true,
-                    }
-            })
-        }),
+        // A country that is cut off as a whole says nothing of one provider.
+        Proposition::ProviderOff { network, .. } => {
+            let off = scenario.cut.iter().any(|cut| cut.networks.contains(network));
+            let country = scenario.cut.iter().any(|cut| !cut.countries.is_empty());
+            (off || !country).then_some(off)
+        }
     }
 }
 
@@ -369,22 +350,4 @@ fn from(incidents: &[Incident], share: impl Fn(&Incident) -> f64, extent: Extent
         Extent::Most if here > 0.5 => Some(true),
         Extent::Most => (here + hidden <= 0.5).then_some(false),
     }
-}
-
-/// The claims of a whole truth; `trouble` and `off` as in [`Known`].
-pub fn judge(
-    scenario: &Scenario,
-    truth: &mut Truth,
-    trouble: Option<&[Trouble]>,
-    off: Option<&[(u32, Option<Country>)]>,
-) {
-    truth.claims = judged(
-        scenario,
-        &Known {
-            incidents: &truth.incidents,
-            people: truth.people.as_ref(),
-            trouble,
-            off,
-        },
-    );
 }

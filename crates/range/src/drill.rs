@@ -4,10 +4,11 @@ use atlas::Atlas;
 
 use crate::claims;
 use crate::exports::{Datagram, Exporter, Exporters, Format};
+use crate::felt::Felt;
 use crate::generate::Range;
 use crate::people::Voices;
 use crate::scenario::{Error, Scenario};
-use crate::truth::Truth;
+use crate::truth::{Truth, outages};
 
 /// What there is in one second.
 #[derive(Default)]
@@ -49,7 +50,7 @@ impl<'a> Drill<'a> {
     ///
     /// A country of which the atlas knows no address to draw.
     pub fn new(scenario: Scenario, seed: u64, atlas: &'a Atlas) -> Result<Drill<'a>, Error> {
-        let voices = Voices::new(&scenario, &[], seed, atlas)?;
+        let voices = Voices::new(&scenario, seed, atlas)?;
         Ok(Drill {
             before: voices.as_ref().map_or(0, Voices::history),
             voices,
@@ -66,7 +67,6 @@ impl<'a> Drill<'a> {
 
     /// Appends the signals of the next second, each in order of time; false when there is none.
     pub fn second(&mut self, signals: &mut Signals) -> bool {
-        let mut felt = Vec::new();
         if self.before > 0 {
             self.before -= 1;
         } else {
@@ -76,7 +76,22 @@ impl<'a> Drill<'a> {
             }
         }
         if let Some(voices) = &mut self.voices {
-            felt.resize(voices.services().len(), Default::default());
+            // Of services without a name here, and in the history, nothing bad is felt.
+            let felt = match self.has_begun {
+                true => self.range.felt(),
+                false => &[],
+            };
+            let of = |name: &String| {
+                let number = self
+                    .scenario
+                    .service
+                    .iter()
+                    .position(|service| service.name == *name);
+                number
+                    .and_then(|number| felt.get(number).copied())
+                    .unwrap_or_default()
+            };
+            let felt: Vec<Felt> = voices.services().iter().map(of).collect();
             voices.second(&felt, &mut signals.reports, &mut signals.probes);
         }
         true
@@ -91,7 +106,8 @@ impl<'a> Drill<'a> {
     pub fn truth(&self) -> Truth {
         let mut truth = self.range.truth();
         truth.people = self.voices.as_ref().map(Voices::truth);
-        claims::judge(&self.scenario, &mut truth, None, None);
+        truth.outages = outages(&truth.services, self.scenario.start_ns());
+        truth.claims = claims::judged(&self.scenario, &truth);
         truth
     }
 }

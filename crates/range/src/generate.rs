@@ -1,67 +1,50 @@
 //! A scenario, second after second.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::Ipv6Addr;
 
-use atlas::{Atlas, Country, PlaceId, Prefix};
+use atlas::{Atlas, Country, Prefix};
 use rand_pcg::Pcg64Mcg;
-use rand_pcg::rand_core::SeedableRng;
+use rand_pcg::rand_core::{RngCore, SeedableRng};
 
+use crate::army::Army;
+use crate::crowd::{Crowd, Visitor};
 use crate::exports::{Datagram, Exporter, Exporters, Format};
-use crate::packets::{Data, Options, Packet, Part, SNAPLEN, What, answer};
-use crate::scenario::{self, Attack, Audience, Error, Scenario, Sources};
-use crate::truth::{Counts, Truth};
-use crate::world::{World, below, draw, uniform};
-
-const SECOND: u64 = 1_000_000_000;
-const SYN: u8 = 2;
-const ACK: u8 = 16;
-const PSH: u8 = 8;
-const FIN: u8 = 1;
-/// SYN-ACKs that an attacked service sends in a second before its table of half-open connections is full.
-const BACKLOG: u64 = 128;
+use crate::felt::Felt;
+use crate::outage::{Load, State, fault_share};
+use crate::packets::Packet;
+use crate::requests::Request;
+use crate::scenario::{self, Error, Scenario};
+use crate::truth::{self, Days, Deeds, Truth};
+use crate::visits::{SECOND, Stage};
+use crate::world::World;
 
 /// Generates a scenario.
 pub struct Range<'a> {
     scenario: Scenario,
     seed: u64,
-    atlas: &'a Atlas,
     world: World<'a>,
     start_ns: u64,
     second: u32,
-    random: Pcg64Mcg,
-    audiences: Vec<Crowd>,
-    attacks: Vec<Army>,
-    /// Packets of connections that go on in later seconds.
-    pending: BTreeMap<u64, Vec<Packet>>,
+    stage: Stage,
+    crowds: Vec<Crowd>,
+    armies: Vec<Army>,
+    deeds: Vec<Deeds>,
+    services: Vec<Ground>,
+    felt: Vec<Felt>,
+    cuts: Vec<(std::ops::Range<u32>, Vec<u32>, Vec<Country>)>,
+    /// For each cut the share of each audience that it takes away.
+    cut_shares: Vec<Vec<f64>>,
     packets: u64,
     audience_packets: u64,
-    counts: BTreeMap<String, Counts>,
+    requests: u64,
 }
 
-struct Crowd {
-    about: Audience,
-    service: Ipv6Addr,
-    countries: Vec<(Country, f64)>,
-}
-
-/// An attack with its machines drawn.
-struct Army {
-    about: Attack,
-    target: Prefix,
-    /// Addresses of bots, reflectors or the senders of forged packets.
-    machines: Vec<u32>,
-    /// Running sums of what each machine sends, up to 1.
-    weights: Vec<f64>,
-    within: Option<Prefix>,
-}
-
-fn v4(address: Ipv6Addr) -> u32 {
-    address.to_ipv4_mapped().map_or(0, Ipv4Addr::to_bits)
-}
-
-fn mapped(v4: u32) -> Ipv6Addr {
-    Ipv4Addr::from_bits(v4).to_ipv6_mapped()
+/// A service as it stands.
+struct Ground {
+    addresses: Vec<Ipv6Addr>,
+    state: State,
+    days: Days,
 }
 
 impl<'a> Range<'a> {
@@ -69,91 +52,86 @@ impl<'a> Range<'a> {
     ///
     /// # Errors
     ///
-    /// A country of which the atlas knows no address to draw.
+    /// A country or network of which the atlas knows no address to draw.
     pub fn new(scenario: Scenario, seed: u64, atlas: &'a Atlas) -> Result<Range<'a>, Error> {
         let mut random = Pcg64Mcg::seed_from_u64(seed ^ 0xe91c_e47e_7210_0310);
-        let world = World::new(atlas, &mut random);
-        let machines = |mix: &BTreeMap<String, f64>, count: u32, home: bool, random: &mut Pcg64Mcg| {
-            let mix = scenario::countries(mix, atlas).map_err(Error)?;
-            (0..count)
-                .map(|_| {
-                    let country = draw(&mix, random);
-                    world.address(country, home, random).ok_or_else(|| {
-                        Error(format!("no announced address of {} was drawn", country.as_str()))
-                    })
-                })
-                .collect::<Result<Vec<u32>, Error>>()
+        let world = World::new(atlas, scenario.database_errors, scenario.has_ipv6(), &mut random);
+        // Each part draws for itself, so that a change of one leaves the others as they were.
+        let own = |part: u64, number: usize| {
+            let mut mixer = Pcg64Mcg::seed_from_u64(seed ^ part << 56 ^ (number as u64) << 32);
+            Pcg64Mcg::seed_from_u64(mixer.next_u64())
         };
-        let mut attacks = Vec::new();
-        for about in &scenario.attack {
-            let (machines, uneven, within) = match &about.sources {
-                Sources::Direct {
-                    bots,
-                    countries,
-                    uneven,
-                } => (machines(countries, *bots, true, &mut random)?, *uneven, None),
-                Sources::Reflected {
-                    reflectors,
-                    countries,
-                } => (machines(countries, *reflectors, false, &mut random)?, 0.3, None),
-                Sources::Forged { senders, within, .. } => (
-                    (0..*senders).map(|_| world.anywhere(true, &mut random)).collect(),
-                    0.0,
-                    within
-                        .as_deref()
-                        .map(scenario::target)
-                        .transpose()
-                        .map_err(Error)?,
-                ),
-            };
-            // From 1 for the slowest to 1 / (1 - uneven) for the fastest, few of them near it. Only divisions and sums, which every
-            // machine rounds alike.
-            let raw: Vec<f64> = machines
-                .iter()
-                .map(|_| 1.0 / (1.0 - uneven + uneven * uniform(&mut random)).max(1e-6))
-                .collect();
-            let total: f64 = raw.iter().sum();
-            let mut sum = 0.0;
-            let weights = raw
-                .iter()
-                .map(|weight| {
-                    sum += weight / total;
-                    sum
-                })
-                .collect();
-            attacks.push(Army {
-                target: scenario::target(&about.target).map_err(Error)?,
-                about: about.clone(),
-                machines,
-                weights,
-                within,
-            });
-        }
-        let audiences = scenario
+        let armies = scenario
+            .attack
+            .iter()
+            .enumerate()
+            .map(|(n, about)| {
+                Army::new(about, n as u16, &scenario, &world, own(1, n))
+                    .map_err(|error| Error(format!("attack {}: {error}", n + 1)))
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let crowds = scenario
             .audience
             .iter()
-            .map(|about| {
-                Ok(Crowd {
-                    service: scenario::host(&about.service).map_err(Error)?,
-                    countries: scenario::countries(&about.countries, atlas).map_err(Error)?,
-                    about: about.clone(),
+            .enumerate()
+            .map(|(n, about)| {
+                Crowd::new(about, &scenario, &world, own(2, n))
+                    .map_err(|error| Error(format!("audience {}: {error}", n + 1)))
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let services = scenario
+            .service
+            .iter()
+            .map(|service| {
+                let addresses = [Some(&service.address), service.address6.as_ref()];
+                Ok(Ground {
+                    addresses: addresses
+                        .into_iter()
+                        .flatten()
+                        .map(|address| scenario::host(address).map_err(Error))
+                        .collect::<Result<_, _>>()?,
+                    state: State::default(),
+                    days: Days::default(),
                 })
             })
-            .collect::<Result<_, Error>>()?;
+            .collect::<Result<Vec<_>, Error>>()?;
+        let cuts = scenario
+            .cut
+            .iter()
+            .map(|cut| {
+                let countries = cut.countries.iter();
+                let countries = countries
+                    .map(|code| scenario::country(code, atlas).map_err(Error))
+                    .collect::<Result<Vec<_>, _>>()?;
+                Ok((cut.from..cut.to, cut.networks.clone(), countries))
+            })
+            .collect::<Result<Vec<_>, Error>>()?;
+        let cut_shares = cuts
+            .iter()
+            .map(|(_, networks, countries)| {
+                let crowds = crowds.iter();
+                crowds
+                    .map(|crowd: &Crowd| crowd.cut_share(networks, countries, &world))
+                    .collect()
+            })
+            .collect();
         Ok(Range {
             start_ns: scenario.start_ns(),
-            scenario,
             seed,
-            atlas,
-            world,
             second: 0,
-            random,
-            audiences,
-            attacks,
-            pending: BTreeMap::new(),
+            stage: Stage::new(scenario.path_loss, own(3, 0)),
+            deeds: armies.iter().map(Deeds::of).collect(),
+            felt: vec![Felt::default(); services.len()],
+            world,
+            crowds,
+            armies,
+            services,
+            cuts,
+            cut_shares,
             packets: 0,
             audience_packets: 0,
-            counts: BTreeMap::new(),
+            requests: 0,
+            scenario,
         })
     }
 
@@ -164,15 +142,16 @@ impl<'a> Range<'a> {
 
     /// The same, and what exporters send in that second; their last flows with the last second.
     pub fn second_with(&mut self, out: &mut Vec<u8>, exports: &mut [(Exporters, Vec<Datagram>)]) -> bool {
-        let Some(packets) = self.next_second() else {
+        if !self.next_second() {
             return false;
-        };
-        for packet in &packets {
-            packet.write(SNAPLEN, out);
+        }
+        let packets = &self.stage.now.packets;
+        for packet in packets {
+            packet.write(self.scenario.snaplen, out);
         }
         let now_ns = self.start_ns + u64::from(self.second) * SECOND;
         for (exporters, sent) in exports {
-            exporters.see(&packets, now_ns, sent);
+            exporters.see(packets, now_ns, sent);
             if self.second == self.scenario.seconds {
                 exporters.finish(now_ns + SECOND, sent);
             }
@@ -186,352 +165,191 @@ impl<'a> Range<'a> {
         Exporters::new(format, exporters, self.seed, self.start_ns)
     }
 
-    fn next_second(&mut self) -> Option<Vec<Packet>> {
+    /// What users felt of each service of the scenario in the second that was generated last.
+    pub fn felt(&self) -> &[Felt] {
+        &self.felt
+    }
+
+    /// Requests that servers answered in the second that was generated last, in order of time.
+    pub fn requests(&self) -> &[Request] {
+        &self.stage.now.requests
+    }
+
+    /// Goes on by a second; false when there is none.
+    fn next_second(&mut self) -> bool {
         if self.second >= self.scenario.seconds {
-            return None;
+            return false;
         }
         let second = self.second;
         self.second += 1;
         let begin = self.start_ns + u64::from(second) * SECOND;
-        let mut packets = self.pending.remove(&(begin / SECOND)).unwrap_or_default();
-        for at in 0..self.audiences.len() {
-            self.sessions(at, second, begin, &mut packets);
-        }
-        self.audience_packets += packets.len() as u64;
-        for at in 0..self.attacks.len() {
-            self.attack(at, second, begin, &mut packets);
-        }
-        packets.sort_by_key(|packet| packet.time_ns);
+        self.stage.enter(begin);
+        let attacked = self.attacks(second);
+        self.audiences(second, begin, &attacked);
+        self.stage.now.packets.sort_by_key(|packet| packet.time_ns);
+        self.stage.now.requests.sort_unstable();
         if self.scenario.one_way {
-            let services: Vec<Ipv6Addr> = self.audiences.iter().map(|crowd| crowd.service).collect();
-            let targets: Vec<Prefix> = self.attacks.iter().map(|army| army.target).collect();
-            packets.retain(|packet| {
-                !services.contains(&packet.src) && !targets.iter().any(|target| target.contains(packet.src))
-            });
+            self.drop_answers();
         }
+        let packets = &self.stage.now.packets;
+        truth::count(packets, second, &self.armies, &mut self.deeds, &self.world);
         self.packets += packets.len() as u64;
-        Some(packets)
+        self.audience_packets += packets
+            .iter()
+            .filter(|packet| packet.attack == crate::packets::NOBODYS)
+            .count() as u64;
+        self.requests += self.stage.now.requests.len() as u64;
+        true
+    }
+
+    /// Attacks; what each service has to bear of them.
+    fn attacks(&mut self, second: u32) -> Vec<Load> {
+        let mut loads = vec![Load::default(); self.services.len()];
+        for army in &mut self.armies {
+            let target = army.target;
+            let hit = |ground: &&Ground| ground.addresses.iter().any(|address| target.contains(*address));
+            // A service answers as it did in the second before.
+            let state = self
+                .services
+                .iter()
+                .find(hit)
+                .map_or(State::default(), |ground| ground.state);
+            let load = army.second(second, &state, &self.world, &mut self.stage);
+            for (ground, borne) in self.services.iter().zip(&mut loads) {
+                if hit(&ground) {
+                    // The line bears all of it, the service what is sent to its own address.
+                    let share = 1.0 / (1u64 << (128 - target.len).min(40)) as f64;
+                    *borne = borne.plus(Load {
+                        packets: load.packets,
+                        connections: load.connections * share,
+                        open: load.open * share,
+                        requests: load.requests * share,
+                    });
+                }
+            }
+        }
+        loads
+    }
+
+    fn audiences(&mut self, second: u32, begin: u64, attacked: &[Load]) {
+        let seconds = self.scenario.seconds;
+        let mut arrived: Vec<Vec<Visitor>> = Vec::with_capacity(self.crowds.len());
+        let count = self.services.len();
+        let (mut loads, mut tried) = (vec![Load::default(); count], vec![0; count]);
+        // Rates of those who would come, and of those of them who cannot.
+        let (mut rates, mut cut_rates) = (vec![0.0; count], vec![0.0; count]);
+        for (n, crowd) in self.crowds.iter_mut().enumerate() {
+            let mut visitors = crowd.arrivals(second, begin, seconds, &self.world);
+            let mut cut = 0.0f64;
+            for ((when, networks, countries), shares) in self.cuts.iter().zip(&self.cut_shares) {
+                if !when.contains(&second) {
+                    continue;
+                }
+                cut = 1.0 - (1.0 - cut) * (1.0 - shares[n]);
+                visitors.retain(|visitor| {
+                    let is_cut = networks.contains(&visitor.asn) || countries.contains(&visitor.country);
+                    if let (true, Some(service)) = (is_cut, crowd.service) {
+                        self.services[service].days.cut_off(visitor.country);
+                    }
+                    !is_cut
+                });
+            }
+            if let Some(service) = crowd.service {
+                loads[service] = loads[service].plus(crowd.load(visitors.len()));
+                tried[service] += visitors.len();
+                let rate = crowd.rate(second, begin, seconds);
+                rates[service] += rate;
+                cut_rates[service] += rate * cut;
+            }
+            arrived.push(visitors);
+        }
+        for (n, service) in self.scenario.service.iter().enumerate() {
+            let faults = self
+                .scenario
+                .fault
+                .iter()
+                .filter(|fault| fault.service == service.name);
+            let works: f64 = faults.map(|fault| 1.0 - fault_share(fault, second)).product();
+            let cut_off = if rates[n] > 0.0 {
+                cut_rates[n] / rates[n]
+            } else {
+                0.0
+            };
+            let state = State::of(
+                &service.capacity,
+                attacked[n],
+                loads[n],
+                1.0 - works,
+                cut_off,
+                tried[n] as f64,
+            );
+            self.services[n].state = state;
+            self.felt[n] = state.felt;
+            self.services[n].days.end_second(second, tried[n], &state);
+        }
+        for (crowd, visitors) in self.crowds.iter_mut().zip(arrived) {
+            let state = crowd.service.map_or(State::default(), |n| self.services[n].state);
+            for visitor in visitors {
+                let has_failed = crowd.visit(visitor, second, &state, &self.world, &mut self.stage);
+                if let Some(n) = crowd.service {
+                    let labelled = self.world.atlas.lookup(visitor.address).country;
+                    self.services[n]
+                        .days
+                        .tried(visitor.country, labelled, visitor.asn, has_failed);
+                }
+            }
+        }
+    }
+
+    /// Leaves only what goes to the services and targets.
+    fn drop_answers(&mut self) {
+        let services = self.crowds.iter().map(|crowd| crowd.address);
+        let services: Vec<Ipv6Addr> = services
+            .chain(
+                self.services
+                    .iter()
+                    .flat_map(|ground| ground.addresses.iter().copied()),
+            )
+            .collect();
+        let targets: Vec<Prefix> = self.armies.iter().map(|army| army.target).collect();
+        self.stage.now.packets.retain(|packet: &Packet| {
+            !services.contains(&packet.src) && !targets.iter().any(|target| target.contains(packet.src))
+        });
     }
 
     /// The truth about what was generated so far.
     pub fn truth(&self) -> Truth {
+        let mut targets: BTreeMap<String, Vec<(&Army, &Deeds)>> = BTreeMap::new();
+        for (army, deeds) in self.armies.iter().zip(&self.deeds) {
+            let target = match self.scenario.service(&army.about.target) {
+                Some((_, service)) => service.address.clone(),
+                None => army.about.target.clone(),
+            };
+            targets.entry(target).or_default().push((army, deeds));
+        }
         Truth {
             schema: "epicenter.truth/1",
             scenario: self.scenario.name.clone(),
             seed: self.seed,
             packets: self.packets,
             audience_packets: self.audience_packets,
-            incidents: self
-                .counts
+            requests: self.requests,
+            incidents: targets
                 .iter()
-                .map(|(target, counts)| counts.incident(target))
+                .filter_map(|(target, attacks)| {
+                    truth::incident(target, attacks, self.scenario.seconds, &self.world)
+                })
                 .collect(),
             people: None,
             claims: Vec::new(),
+            outages: Vec::new(),
+            services: self
+                .scenario
+                .service
+                .iter()
+                .zip(&self.services)
+                .map(|(service, ground)| ground.days.truth(service))
+                .collect(),
         }
-    }
-
-    /// New connections of one audience: handshake, requests with answers, end.
-    fn sessions(&mut self, at: usize, second: u32, begin: u64, packets: &mut Vec<Packet>) {
-        let crowd = &self.audiences[at];
-        if !(crowd.about.from..crowd.about.to.unwrap_or(u32::MAX)).contains(&second) {
-            return;
-        }
-        let random = &mut self.random;
-        let rate = crowd.about.sessions_per_second;
-        let count = rate.floor() as u64 + u64::from(uniform(random) < rate.fract());
-        for _ in 0..count {
-            let country = draw(&crowd.countries, random);
-            let Some(client) = self.world.address(country, true, random) else {
-                continue;
-            };
-            let hops = self.world.hops(client);
-            // Two thirds are phones and Unixes, the others Windows.
-            let initial = if below(random, 3) < 2 { 64 } else { 128 };
-            let round_trip = 2_000_000 * u64::from(hops) + below(random, 60_000_000);
-            let ports = (32_768 + below(random, 28_000) as u16, crowd.about.port);
-            let (mut seq, mut ack) = (random_u32(random), random_u32(random));
-            let mut time = begin + below(random, SECOND);
-            let mut push =
-                |time: u64, up: bool, flags: u8, seq: u32, ack: u32, options: bool, payload: u16, id: u16| {
-                    let packet = Packet {
-                        time_ns: time,
-                        src: if up { mapped(client) } else { crowd.service },
-                        dst: if up { crowd.service } else { mapped(client) },
-                        ttl: if up { initial - hops } else { 64 },
-                        id,
-                        part: Part::Whole,
-                        what: What::Tcp {
-                            ports: if up { ports } else { (ports.1, ports.0) },
-                            flags,
-                            seq,
-                            ack,
-                            window: 0xfaf0,
-                            options: if options { Options::Unix } else { Options::None },
-                            payload,
-                            data: Data::Tls,
-                        },
-                    };
-                    if time / SECOND == begin / SECOND {
-                        packets.push(packet);
-                    } else {
-                        self.pending.entry(time / SECOND).or_default().push(packet);
-                    }
-                };
-            let id = below(random, 65_536) as u16;
-            push(time, true, SYN, seq, 0, true, 0, id);
-            push(
-                time + 50_000,
-                false,
-                SYN | ACK,
-                ack,
-                seq.wrapping_add(1),
-                true,
-                0,
-                0,
-            );
-            time += round_trip;
-            (seq, ack) = (seq.wrapping_add(1), ack.wrapping_add(1));
-            push(time, true, ACK, seq, ack, false, 0, id.wrapping_add(1));
-            for request in 0..1 + below(random, 4) {
-                let asked = 200 + below(random, 900) as u16;
-                push(
-                    time + 100_000,
-                    true,
-                    PSH | ACK,
-                    seq,
-                    ack,
-                    false,
-                    asked,
-                    id.wrapping_add(2 + request as u16),
-                );
-                seq = seq.wrapping_add(u32::from(asked));
-                for part in 0..1 + below(random, 6) {
-                    let answered = 300 + below(random, 1_148) as u16;
-                    push(
-                        time + 2_000_000 + part * 200_000,
-                        false,
-                        PSH | ACK,
-                        ack,
-                        seq,
-                        false,
-                        answered,
-                        0,
-                    );
-                    ack = ack.wrapping_add(u32::from(answered));
-                }
-                time += round_trip;
-                push(
-                    time,
-                    true,
-                    ACK,
-                    seq,
-                    ack,
-                    false,
-                    0,
-                    id.wrapping_add(9 + request as u16),
-                );
-                time += below(random, 700_000_000);
-            }
-            push(time, true, FIN | ACK, seq, ack, false, 0, id.wrapping_add(20));
-            push(
-                time + 80_000,
-                false,
-                FIN | ACK,
-                ack,
-                seq.wrapping_add(1),
-                false,
-                0,
-                0,
-            );
-            push(
-                time + round_trip,
-                true,
-                ACK,
-                seq.wrapping_add(1),
-                ack.wrapping_add(1),
-                false,
-                0,
-                id.wrapping_add(21),
-            );
-        }
-    }
-
-    /// One second of an attack.
-    fn attack(&mut self, at: usize, second: u32, begin: u64, packets: &mut Vec<Packet>) {
-        let army = &self.attacks[at];
-        let about = &army.about;
-        if !(about.from..about.to).contains(&second) {
-            return;
-        }
-        if let Some((on, off)) = about.pulse
-            && (second - about.from) % (on + off) >= on
-        {
-            return;
-        }
-        let random = &mut self.random;
-        let rate = about.packets_per_second;
-        let count = rate.floor() as u64 + u64::from(uniform(random) < rate.fract());
-        let first = packets.len();
-        let mut answered = 0;
-        let hosts = 1u64 << (128 - army.target.len).min(32);
-        let base = v4(army.target.base);
-        for _ in 0..count {
-            let time_ns = begin + below(random, SECOND);
-            let pick = uniform(random);
-            let machine = army.machines[army
-                .weights
-                .partition_point(|sum| *sum < pick)
-                .min(army.machines.len() - 1)];
-            let (src, ttl) = match &about.sources {
-                Sources::Forged {
-                    avoid_bogons,
-                    random_ttl,
-                    ..
-                } => {
-                    let src = match army.within {
-                        Some(within) => {
-                            v4(within.base) + below(random, 1u64 << (128 - within.len).min(32)) as u32
-                        }
-                        None => self.world.anywhere(*avoid_bogons, random),
-                    };
-                    let ttl = if *random_ttl {
-                        30 + below(random, 226) as u8
-                    } else {
-                        255 - self.world.hops(machine)
-                    };
-                    (src, ttl)
-                }
-                _ => (machine, 64 - self.world.hops(machine)),
-            };
-            let dst = base + below(random, hosts) as u32;
-            let port = about.port.unwrap_or_else(|| 1_024 + below(random, 60_000) as u16);
-            let from = 1_024 + below(random, 64_000) as u16;
-            let what = match about.vector.as_str() {
-                "syn_flood" => tcp((from, port), SYN, random),
-                "ack_flood" => tcp((from, port), ACK, random),
-                "udp_flood" => What::Udp {
-                    ports: (from, port),
-                    payload: 0,
-                    whole: 64 + below(random, 1_000) as u16,
-                    data: Data::Zeros,
-                },
-                "icmp_flood" => What::Icmp {
-                    kind: 8,
-                    code: 0,
-                    payload: 56,
-                },
-                vector => {
-                    let service = scenario::reflection(vector).unwrap_or(0);
-                    let (size, head) = answer(service);
-                    What::Udp {
-                        ports: (service, port),
-                        payload: 0,
-                        whole: size + below(random, 40) as u16,
-                        data: Data::Bytes(head),
-                    }
-                }
-            };
-            let what = match what {
-                What::Udp {
-                    ports, whole, data, ..
-                } => What::Udp {
-                    ports,
-                    payload: whole,
-                    whole,
-                    data,
-                },
-                other => other,
-            };
-            let (src, dst) = (mapped(src), mapped(dst));
-            packets.push(Packet {
-                time_ns,
-                src,
-                dst,
-                ttl,
-                id: below(random, 65_536) as u16,
-                part: Part::Whole,
-                what,
-            });
-            if about.vector == "syn_flood" && answered < BACKLOG {
-                answered += 1;
-                packets.push(Packet {
-                    // In the same second: seconds are written one after the other.
-                    time_ns: (time_ns + 40_000).min(begin + SECOND - 1),
-                    src: dst,
-                    dst: src,
-                    ttl: 64,
-                    id: 0,
-                    part: Part::Whole,
-                    what: What::Tcp {
-                        ports: (port, from),
-                        flags: SYN | ACK,
-                        seq: random_u32(random),
-                        ack: 1,
-                        window: 0xfaf0,
-                        options: Options::Unix,
-                        payload: 0,
-                        data: Data::Zeros,
-                    },
-                });
-            }
-        }
-        // The truth is written down before anything is lost on the way.
-        let counts = self.counts.entry(about.target.clone()).or_default();
-        counts.per_second.resize(self.scenario.seconds as usize, 0);
-        let own: Vec<Packet> = packets[first..]
-            .iter()
-            .filter(|packet| army.target.contains(packet.dst))
-            .copied()
-            .collect();
-        let addresses: Vec<Ipv6Addr> = own.iter().map(|packet| packet.src).collect();
-        let mut places: Vec<PlaceId> = Vec::new();
-        self.atlas.lookup_all(&addresses, &mut places);
-        let is_forged = matches!(about.sources, Sources::Forged { .. });
-        let is_direct = matches!(about.sources, Sources::Direct { .. });
-        for packet in &own {
-            counts.first_ns = Some(
-                counts
-                    .first_ns
-                    .map_or(packet.time_ns, |first| first.min(packet.time_ns)),
-            );
-            counts.last_ns = counts.last_ns.max(packet.time_ns);
-            counts.bytes += u64::from(packet.length());
-        }
-        let arrived = own.len() as u64;
-        counts.packets += arrived;
-        counts.forged += if is_forged { arrived } else { 0 };
-        counts.reflected += if is_forged || is_direct { 0 } else { arrived };
-        // Many packets, few places: each place is written down once a second.
-        places.sort_unstable_by_key(|place| place.0);
-        for same in places.chunk_by(|a, b| a == b) {
-            let place = self.atlas.place(same[0]);
-            let packets = same.len() as u64;
-            if is_direct {
-                *counts.senders.entry(place.country).or_default() += packets;
-            }
-            *counts.countries.entry(place.country).or_default() += packets;
-            *counts.networks.entry(place.asn).or_default() += packets;
-        }
-        *counts.vectors.entry(about.vector.clone()).or_default() += arrived;
-        counts.per_second[second as usize] += arrived;
-    }
-}
-
-fn random_u32(random: &mut Pcg64Mcg) -> u32 {
-    below(random, 1 << 32) as u32
-}
-
-/// A segment as flooding tools make it: no options, random numbers.
-fn tcp(ports: (u16, u16), flags: u8, random: &mut Pcg64Mcg) -> What {
-    What::Tcp {
-        ports,
-        flags,
-        seq: random_u32(random),
-        ack: if flags & ACK != 0 { random_u32(random) } else { 0 },
-        window: 0xfaf0,
-        options: Options::None,
-        payload: 0,
-        data: Data::Zeros,
     }
 }

@@ -4,6 +4,9 @@ use std::net::Ipv6Addr;
 
 use wire::write;
 
+use crate::requests::Head;
+use crate::vectors::Name;
+
 /// Captured bytes of a packet where the scenario says nothing.
 pub const SNAPLEN: u16 = 128;
 /// Most captured bytes of a packet that a scenario may ask for.
@@ -22,8 +25,15 @@ pub(crate) struct Packet {
     /// Identification of IPv4, and of IPv6 fragments.
     pub(crate) id: u16,
     pub(crate) part: Part,
+    /// Which attack sent it, or [`NOBODYS`].
+    pub(crate) attack: u16,
+    /// Which of its machines.
+    pub(crate) machine: u32,
     pub(crate) what: What,
 }
+
+/// A packet of the audience, or an answer.
+pub(crate) const NOBODYS: u16 = u16::MAX;
 
 /// Which part of a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,9 +130,62 @@ pub(crate) enum Data {
     Tls,
     /// Random bytes of a seed.
     Noise(u64),
+    /// These bytes and eight random ones.
+    Marked(&'static [u8], u64),
+    Dns {
+        name: Name,
+        is_answer: bool,
+    },
+    /// The head of an HTTP request, with its form where it has one.
+    Head(Head),
+    /// The beginning of an HTTP answer.
+    Status(u16),
+}
+
+/// A DNS message about a name under example.org (RFC 1035): a question, or that there is no such name (RFC 2308), or an address.
+fn dns(name: Name, is_answer: bool, out: &mut Vec<u8>) {
+    let (label, flags, answers, authority) = match (name, is_answer) {
+        (_, false) => (name, [0, 0], 0, 0),
+        (Name::Known(_), true) => (name, [0x84, 0], 1, 0),
+        (Name::Random(_), true) => (name, [0x84, 3], 0, 1),
+    };
+    let id = match name {
+        Name::Known(n) => u16::from(n).wrapping_mul(0x9e37),
+        Name::Random(n) => (n >> 44) as u16,
+    };
+    out.extend(id.to_be_bytes());
+    out.extend(flags);
+    out.extend([0, 1, 0, answers, 0, authority, 0, 0]);
+    let length_at = out.len();
+    out.push(0);
+    match label {
+        Name::Known(n) => out.extend(format!("www{n}").bytes()),
+        Name::Random(mut n) => {
+            for _ in 0..12 {
+                out.push(b'a' + (n % 26) as u8);
+                n /= 26;
+            }
+        }
+    }
+    out[length_at] = (out.len() - length_at - 1) as u8;
+    out.extend(b"\x07example\x03org\0\0\x01\0\x01");
+    if answers > 0 {
+        out.extend(b"\xc0\x0c\0\x01\0\x01\0\0\x01\x2c\0\x04\xc6\x33\x64\x01");
+    }
+    if authority > 0 {
+        out.extend(b"\xc0\x19\0\x06\0\x01\0\0\x01\x2c\0\x20\x02ns\xc0\x19\x04root\xc0\x19\0\0\0\x01");
+        out.extend(b"\0\0\x1c\x20\0\0\x07\x08\0\x12\x75\0\0\0\x01\x2c");
+    }
 }
 
 impl Data {
+    /// Bytes of it where it is a whole message.
+    pub(crate) fn length(self) -> u16 {
+        let mut bytes = Vec::new();
+        self.write(u16::MAX, &mut bytes);
+        bytes.len() as u16
+    }
+
     fn write(self, payload: u16, out: &mut Vec<u8>) {
         match self {
             Data::Zeros => {}
@@ -132,6 +195,23 @@ impl Data {
                 out.extend((payload - 5).to_be_bytes());
             }
             Data::Tls => {}
+            Data::Marked(head, seed) => {
+                out.extend_from_slice(head);
+                out.extend(seed.to_le_bytes());
+            }
+            Data::Dns { name, is_answer } => dns(name, is_answer, out),
+            Data::Head(head) => head.write(out),
+            Data::Status(status) => {
+                let reason = match status {
+                    200 => "OK",
+                    401 => "Unauthorized",
+                    _ => "Service Unavailable",
+                };
+                let head = format!(
+                    "HTTP/1.1 {status} {reason}\r\nServer: example\r\nContent-Type: text/html\r\n\r\n"
+                );
+                out.extend(head.bytes());
+            }
             Data::Noise(seed) => {
                 let end = out.len() + usize::from(payload).min(NOISE);
                 let mut x = seed | 1;
@@ -340,22 +420,4 @@ impl Packet {
 /// The header of a pcap of these packets.
 pub fn pcap_header() -> [u8; 24] {
     write::pcap_header(u32::from(SNAPLEN_MAX), 101)
-}
-
-/// Size and first bytes of what a reflector sends, by the port of its service.
-pub(crate) fn answer(port: u16) -> (u16, &'static [u8]) {
-    match port {
-        // An answer to ANY for example.com, with an OPT record asked for: header, question, and the first of twelve records.
-        53 => (
-            1_180,
-            b"\x12\x34\x81\x80\0\x01\0\x0c\0\0\0\x01\x07example\x03com\0\0\xff\0\x01\xc0\x0c\0\x10\0\x01\0\0\x0e\x10\0\xb4",
-        ),
-        // A part of a monlist: response, implementation 3 (XNTPD), request 42, six items of 72 bytes.
-        123 => (440, b"\xd7\0\x03\x2a\0\x06\0\x48"),
-        1900 => (310, b"HTTP/1.1 200 OK\r\nCACHE-CONTROL: max-age=120\r\nST: upnp:rootdevice\r\n"),
-        // A searchResEntry in BER.
-        389 => (1_430, b"\x30\x84\0\0\x05\x8a\x02\x01\x07\x64\x84\0\0\x05\x81\x04\0\x30\x84"),
-        11211 => (1_400, b"\0\x01\0\0\0\x20\0\0VALUE a 0 45056\r\n"),
-        _ => (1_020, b" !\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefg\r\n"),
-    }
 }

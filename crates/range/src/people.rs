@@ -6,15 +6,15 @@
 
 use std::collections::BTreeMap;
 
-use atlas::{Atlas, Country, Kind};
+use atlas::{Atlas, Country};
 use rand_pcg::Pcg64Mcg;
 use rand_pcg::rand_core::SeedableRng;
 use serde::{Deserialize, Serialize};
 
 use crate::felt::Felt;
-use crate::scenario::{self, Error, Scenario};
+use crate::scenario::{self, Cut, Error, Scenario};
 use crate::truth::time;
-use crate::world::{World, below, draw, uniform};
+use crate::world::{Family, Who, World, below, draw, uniform};
 
 /// Longest time before the scenario's start of which there are reports and probes, in seconds.
 pub const HISTORY_MAX: u32 = 56 * 86_400;
@@ -37,6 +37,8 @@ const OTHER_WAY: f64 = 1.0 / 3.0;
 const PATIENCE_MS: u32 = 10_000;
 /// One probe in so many fails although nothing is wrong.
 const FLUKE: u64 = 2_000;
+/// Draws to find somebody who is cut off, or not.
+const SEARCHES: usize = 200;
 /// Reports by hour of a user's day, 1000 on average: fewest before dawn, most in the evening. This project's judgement.
 const DAY: [u32; 24] = [
     800, 580, 430, 350, 320, 360, 500, 720, 920, 1070, 1150, 1190, 1250, 1230, 1230, 1240, 1270, 1320, 1390,
@@ -81,7 +83,11 @@ pub struct Users {
     #[serde(default = "fifth")]
     pub unsteady: f64,
     /// Countries by weight.
+    #[serde(default)]
     pub countries: BTreeMap<String, f64>,
+    /// AS numbers by weight, instead of countries.
+    #[serde(default)]
+    pub networks: BTreeMap<String, f64>,
     /// Other services that are blamed for this one's failing, with the share of the reports that name them.
     #[serde(default)]
     pub blamed: BTreeMap<String, f64>,
@@ -219,8 +225,14 @@ pub(crate) fn check(scenario: &Scenario, atlas: &Atlas) -> Result<(), Error> {
         if !(0.0..=1.0).contains(&users.unsteady) {
             return wrong(at("unsteady"), format!("{} is not from 0 to 1", users.unsteady));
         }
-        scenario::countries(&users.countries, atlas)
-            .map_err(|what| Error(format!("{}: {what}", at("countries"))))?;
+        match users.networks.is_empty() {
+            true => scenario::countries(&users.countries, atlas)
+                .map(|_| ())
+                .map_err(|what| Error(format!("{}: {what}", at("countries"))))?,
+            false => scenario::networks(&users.networks)
+                .map(|_| ())
+                .map_err(|what| Error(format!("{}: {what}", at("networks"))))?,
+        }
         for (name, share) in &users.blamed {
             if *name == users.name || !people.service.iter().any(|other| other.name == *name) {
                 return wrong(at("blamed"), format!("{name:?} is no other service with people"));
@@ -291,6 +303,8 @@ enum Why {
     Base,
     /// The service fails for this person.
     Outage,
+    /// This person's network is cut off.
+    CutOff,
     /// Another service fails for this person.
     Neighbour,
     /// It is false.
@@ -385,11 +399,34 @@ fn token(number: u64) -> u64 {
     number >> 11
 }
 
+/// Where users live, with shares.
+enum Homes {
+    Countries(Vec<(Country, f64)>),
+    Networks(Vec<(u32, f64)>),
+}
+
+impl Homes {
+    fn countries(&self) -> &[(Country, f64)] {
+        match self {
+            Homes::Countries(countries) => countries,
+            Homes::Networks(_) => &[],
+        }
+    }
+
+    fn networks(&self) -> &[(u32, f64)] {
+        match self {
+            Homes::Networks(networks) => networks,
+            Homes::Countries(_) => &[],
+        }
+    }
+}
+
 struct Service {
     about: Users,
-    countries: Vec<(Country, f64)>,
+    homes: Homes,
     base: Arrivals,
     outage: Arrivals,
+    cut_off: Arrivals,
     /// Other services that are blamed, by number, and the rest, which names this one.
     blamed: Vec<(usize, f64)>,
 }
@@ -405,7 +442,6 @@ struct Band {
 /// Reports and probes of a scenario, second after second, from its history on.
 pub struct Voices<'a> {
     world: World<'a>,
-    atlas: &'a Atlas,
     seed: u64,
     random: Pcg64Mcg,
     /// Beginning of the history.
@@ -418,32 +454,28 @@ pub struct Voices<'a> {
     services: Vec<Service>,
     bands: Vec<Band>,
     places: Vec<Place>,
+    cuts: Vec<Cut>,
     /// Names of all services that are probed; those of people first.
     names: Vec<String>,
     /// Reports that will be made, by second.
     pending: BTreeMap<u64, Vec<Report>>,
-    counts: Vec<ServiceTruth>,
+    counts: Vec<Reports>,
     times: Vec<u64>,
 }
 
 impl<'a> Voices<'a> {
-    /// Those of a scenario; none where it has neither people nor places. `also` are services beyond those that people use: places
-    /// probe them too.
+    /// Those of a scenario; none where it has neither people nor places. Places probe all services, those that nobody reports too.
     ///
     /// # Errors
     ///
     /// A country of which no address is known.
-    pub fn new(
-        scenario: &Scenario,
-        also: &[String],
-        seed: u64,
-        atlas: &'a Atlas,
-    ) -> Result<Option<Voices<'a>>, Error> {
+    pub fn new(scenario: &Scenario, seed: u64, atlas: &'a Atlas) -> Result<Option<Voices<'a>>, Error> {
         if scenario.people.is_none() && scenario.place.is_empty() {
             return Ok(None);
         }
         let mut random = Pcg64Mcg::seed_from_u64(seed ^ 0x0dd_b1a5_7e11_5a11);
-        let world = World::new(atlas, &mut random);
+        // Trackers tell a country by the address, as address databases do: their errors are none here.
+        let world = World::new(atlas, 0.0, false, &mut random);
         let none = People {
             history: 0,
             clock: 0,
@@ -453,9 +485,9 @@ impl<'a> Voices<'a> {
         };
         let people = scenario.people.as_ref().unwrap_or(&none);
         let mut names: Vec<String> = people.service.iter().map(|users| users.name.clone()).collect();
-        for name in also {
-            if !names.contains(name) {
-                names.push(name.clone());
+        for service in &scenario.service {
+            if !names.contains(&service.name) {
+                names.push(service.name.clone());
             }
         }
         let number = |name: &String| names.iter().position(|known| known == name).unwrap_or(0);
@@ -467,10 +499,22 @@ impl<'a> Voices<'a> {
                 .map(|(name, share)| (number(name), *share))
                 .collect();
             blamed.push((at, 1.0 - users.blamed.values().sum::<f64>()));
+            let homes = match users.networks.is_empty() {
+                true => Homes::Countries(scenario::countries(&users.countries, atlas).map_err(Error)?),
+                false => Homes::Networks(scenario::networks(&users.networks).map_err(Error)?),
+            };
+            // One of each, so that what cannot be drawn is known before anything is written.
+            for &(country, _) in homes.countries() {
+                home(&world, country, &mut random)?;
+            }
+            for &(asn, _) in homes.networks() {
+                home_of(&world, asn, &mut random)?;
+            }
             services.push(Service {
-                countries: scenario::countries(&users.countries, atlas).map_err(Error)?,
+                homes,
                 base: Arrivals::new(&mut random),
                 outage: Arrivals::new(&mut random),
+                cut_off: Arrivals::new(&mut random),
                 blamed,
                 about: users.clone(),
             });
@@ -482,7 +526,7 @@ impl<'a> Voices<'a> {
             // Large networks come up often: some more draws than networks are wanted, then as many as there are.
             for _ in 0..brigade.networks * 50 {
                 let country = draw(&countries, &mut random);
-                let home = home(&world, atlas, country, &mut random)?;
+                let home = home(&world, country, &mut random)?;
                 if home.1 != 0 && !homes.contains(&home) {
                     homes.push(home);
                 }
@@ -506,16 +550,15 @@ impl<'a> Voices<'a> {
         let begin_s = scenario.start_ns() / SECOND - u64::from(people.history);
         let counts = services
             .iter()
-            .map(|service| ServiceTruth {
+            .map(|service| Reports {
                 name: service.about.name.clone(),
                 users: service.about.users,
                 from: time(begin_s * SECOND),
-                ..ServiceTruth::default()
+                ..Reports::default()
             })
             .collect();
         Ok(Some(Voices {
             world,
-            atlas,
             seed,
             random,
             begin_s,
@@ -529,6 +572,7 @@ impl<'a> Voices<'a> {
             services,
             bands,
             places: scenario.place.clone(),
+            cuts: scenario.cut.clone(),
             names,
             pending: BTreeMap::new(),
             counts,
@@ -552,6 +596,12 @@ impl<'a> Voices<'a> {
         let now_s = self.begin_s + self.told;
         let since_start = self.told.checked_sub(u64::from(self.history));
         let felt = |service: usize| felt.get(service).copied().unwrap_or_default();
+        let cuts: Vec<Cut> = self
+            .cuts
+            .iter()
+            .filter(|cut| since_start.is_some_and(|s| (u64::from(cut.from)..u64::from(cut.to)).contains(&s)))
+            .cloned()
+            .collect();
         let mut times = std::mem::take(&mut self.times);
         for at in 0..self.services.len() {
             let rhythm = rhythm(now_s, self.clock);
@@ -561,18 +611,22 @@ impl<'a> Voices<'a> {
                         - 1.0);
             let about = &self.services[at].about;
             let Felt { failing, cut_off, .. } = felt(at);
-            let felt = OTHER_WAY * cut_off + (1.0 - cut_off) * failing;
             let base = about.base_per_minute / 60.0 * rhythm * steady;
-            let outage = about.users as f64 * about.chance / 60.0 * rhythm * felt;
-            self.services[at].base.second(base, &mut self.random, &mut times);
-            for &offset in &times {
-                self.says(at, now_s * SECOND + offset, Why::Base);
-            }
-            self.services[at]
-                .outage
-                .second(outage, &mut self.random, &mut times);
-            for &offset in &times {
-                self.says(at, now_s * SECOND + offset, Why::Outage);
+            let all = about.users as f64 * about.chance / 60.0 * rhythm;
+            for (why, expected) in [
+                (Why::Base, base),
+                (Why::Outage, all * (1.0 - cut_off) * failing),
+                (Why::CutOff, all * cut_off * OTHER_WAY),
+            ] {
+                let arrivals = match why {
+                    Why::Base => &mut self.services[at].base,
+                    Why::Outage => &mut self.services[at].outage,
+                    _ => &mut self.services[at].cut_off,
+                };
+                arrivals.second(expected, &mut self.random, &mut times);
+                for &offset in &times {
+                    self.says(at, now_s * SECOND + offset, why, &cuts);
+                }
             }
             let affected = (about_users(&self.services[at]) * (cut_off + (1.0 - cut_off) * failing)) as u64;
             self.counts[at].affected = self.counts[at].affected.max(affected);
@@ -598,7 +652,7 @@ impl<'a> Voices<'a> {
             counts.reports += 1;
             *match report.why {
                 Why::Base => &mut counts.base,
-                Why::Outage => &mut counts.outage,
+                Why::Outage | Why::CutOff => &mut counts.outage,
                 Why::Neighbour => &mut counts.neighbour,
                 Why::Brigade => &mut counts.brigade,
             } += 1;
@@ -623,18 +677,54 @@ impl<'a> Voices<'a> {
     }
 
     /// Somebody who uses a service decides to report.
-    fn says(&mut self, at: usize, decided_ns: u64, why: Why) {
+    fn says(&mut self, at: usize, decided_ns: u64, why: Why, cuts: &[Cut]) {
         let service = &self.services[at];
-        let number = below(&mut self.random, service.about.users);
-        let person = mixed(self.seed, 1 + at as u64, number);
-        // Whoever it is has one home, in every report.
-        let mut own = Pcg64Mcg::seed_from_u64(person);
-        let country = draw(&service.countries, &mut own);
-        let Ok((country, network)) = home(&self.world, self.atlas, country, &mut own) else {
+        let mut found = None;
+        // Of those who are cut off, somebody who is; of the others, somebody who is not. After some draws whoever came last.
+        for _ in 0..SEARCHES {
+            let number = below(&mut self.random, service.about.users);
+            let person = mixed(self.seed, 1 + at as u64, number);
+            // Whoever it is has one home, in every report.
+            let mut own = Pcg64Mcg::seed_from_u64(person);
+            let home = match &service.homes {
+                Homes::Countries(countries) => home(&self.world, draw(countries, &mut own), &mut own),
+                Homes::Networks(networks) => home_of(&self.world, draw(networks, &mut own), &mut own),
+            };
+            let Ok(home) = home else {
+                continue;
+            };
+            let is_cut = cuts.iter().any(|cut| {
+                cut.networks.contains(&home.1) || cut.countries.iter().any(|code| *code == home.0.as_str())
+            });
+            found = Some((person, home, own));
+            if is_cut == (why == Why::CutOff) {
+                break;
+            }
+        }
+        let Some((person, mut home, mut own)) = found else {
             return;
         };
+        if why == Why::CutOff {
+            if cuts
+                .iter()
+                .any(|cut| cut.countries.iter().any(|code| *code == home.0.as_str()))
+            {
+                return; // there is no other way in a country that is cut off as a whole
+            }
+            // Another network of their country, which is always the same.
+            for _ in 0..SEARCHES {
+                match self::home(&self.world, home.0, &mut own) {
+                    Ok(other) if cuts.iter().all(|cut| !cut.networks.contains(&other.1)) => {
+                        home = other;
+                        break;
+                    }
+                    _ => {}
+                }
+            }
+        }
+        let (country, network) = home;
         let (named, why) = match why {
-            Why::Outage => match draw(&service.blamed, &mut self.random) {
+            Why::Outage | Why::CutOff => match draw(&service.blamed, &mut self.random) {
                 named if named == at => (at, Why::Outage),
                 named => (named, Why::Neighbour),
             },
@@ -759,32 +849,19 @@ fn about_users(service: &Service) -> f64 {
 }
 
 /// Country and network of somebody in a country.
-fn home(
-    world: &World<'_>,
-    atlas: &Atlas,
-    country: Country,
-    random: &mut Pcg64Mcg,
-) -> Result<(Country, u32), Error> {
-    // Half of all are on mobile and fixed lines that are known as such, where enough of them are.
-    let is_known = below(random, 2) == 0;
-    let mut network = None;
-    // Machines in data centres are no homes; where there is nothing else, they must do.
-    for _ in 0..16 {
-        let Some(address) = world.address(country, is_known, random) else {
-            break;
-        };
-        let place = atlas.lookup(std::net::Ipv4Addr::from_bits(address).to_ipv6_mapped());
-        network = Some(place.asn);
-        if !matches!(
-            place.kind,
-            Kind::Hosting | Kind::Proxy | Kind::Tor | Kind::Anycast | Kind::Reserved
-        ) {
-            break;
-        }
-    }
-    network
-        .map(|network| (country, network))
-        .ok_or_else(|| Error(format!("no announced address of {} was drawn", country.as_str())))
+fn home(world: &World<'_>, country: Country, random: &mut Pcg64Mcg) -> Result<(Country, u32), Error> {
+    world
+        .address(country, Who::Home, Family::V4, random)
+        .map(|address| (country, world.atlas.lookup(address).asn))
+        .ok_or_else(|| Error(format!("no announced address of {country} was drawn")))
+}
+
+/// Country and network of somebody in a network.
+fn home_of(world: &World<'_>, asn: u32, random: &mut Pcg64Mcg) -> Result<(Country, u32), Error> {
+    world
+        .address_of(asn, Family::V4, random)
+        .map(|address| (world.atlas.lookup(address).country, asn))
+        .ok_or_else(|| Error(format!("no announced address of AS{asn} was drawn")))
 }
 
 /// How much more or less than on average is reported at a time: by the hour of the users' day, and the day of their week.
@@ -830,14 +907,14 @@ fn line(out: &mut Vec<u8>, value: &impl Serialize) {
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct PeopleTruth {
     /// Each service.
-    pub services: Vec<ServiceTruth>,
+    pub services: Vec<Reports>,
     /// The false ones.
     pub brigades: Vec<BrigadeTruth>,
 }
 
 /// Reports that name a service.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct ServiceTruth {
+pub struct Reports {
     /// Its name.
     pub name: String,
     /// How many people use it.
@@ -927,7 +1004,7 @@ mod tests {
     fn told_by(seed: u64) -> (Lines, Lines, PeopleTruth) {
         let atlas = Atlas::embedded();
         let scenario = Scenario::read(TWO, &atlas).unwrap();
-        let mut voices = Voices::new(&scenario, &[], seed, &atlas).unwrap().unwrap();
+        let mut voices = Voices::new(&scenario, seed, &atlas).unwrap().unwrap();
         let (mut reports, mut probes) = (Vec::new(), Vec::new());
         for second in 0..600 + 3_600 {
             let mut felt = [Felt::default(); 2];
