@@ -4,10 +4,9 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::run;
+use crate::{npm, run};
 
-/// Packages, their versions, and the digests that the registry gives for them (npm checks them).
-const PACKAGES: [(&str, &str, &str); 2] = [
+const PACKAGES: [npm::Package; 2] = [
     (
         "@ip-location-db/geo-whois-asn-country-mmdb",
         "2.3.2026061719",
@@ -32,29 +31,7 @@ const ATTRIBUTION: [&str; 3] = [
 
 /// Builds `crates/atlas/data/atlas.bin`.
 pub(crate) fn build(root: &Path) -> Result<(), String> {
-    let folder = root.join("target/atlas");
-    std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    let dependencies: Vec<String> = PACKAGES
-        .iter()
-        .map(|(name, version, _)| format!("\"{name}\": \"{version}\""))
-        .collect();
-    let manifest = format!(
-        "{{\"private\": true, \"dependencies\": {{{}}}}}",
-        dependencies.join(", ")
-    );
-    std::fs::write(folder.join("package.json"), manifest).map_err(|error| error.to_string())?;
-    run(Command::new("npm")
-        .args(["install", "--no-audit", "--no-fund", "--ignore-scripts"])
-        .current_dir(&folder))
-    .map_err(|error| format!("{error} (npm is needed to fetch the sources: Debian package npm)"))?;
-    let lock =
-        std::fs::read_to_string(folder.join("package-lock.json")).map_err(|error| error.to_string())?;
-    for (name, _, integrity) in PACKAGES {
-        if !lock.contains(integrity) {
-            return Err(format!("{name}: the registry's package is not the pinned one"));
-        }
-    }
-    let packages = folder.join("node_modules/@ip-location-db");
+    let packages = npm::fetch(&root.join("target/atlas"), &PACKAGES)?.join("@ip-location-db");
     let output = root.join("crates/atlas/data/atlas.bin");
     let mut command = Command::new("cargo");
     command.args([

@@ -3,6 +3,7 @@
 //! ```text
 //! cargo xtask test              everything that must pass, with its own set-up
 //! cargo xtask atlas             the address snapshot inside the program, anew from its npm packages
+//! cargo xtask map               the world map inside the program, anew from its npm packages
 //! cargo xtask bench [--rivals]  the speed questions (see docs/bench.md)
 //! cargo xtask score [SEEDS]     how right cases are, over simulated incidents with known truth; 3 seeds by default
 //! ```
@@ -14,6 +15,8 @@
 
 mod atlas;
 mod bench;
+mod map;
+mod npm;
 mod tidy;
 
 use std::path::{Path, PathBuf};
@@ -26,11 +29,12 @@ fn main() -> ExitCode {
         ["test"] => test(),
         ["tidy"] => tidy::check(&root()),
         ["atlas"] => atlas::build(&root()),
+        ["map"] => map::build(&root()),
         ["bench"] => bench::run(&root(), false),
         ["bench", "--rivals"] => bench::run(&root(), true),
         ["score"] => score(&root(), "3"),
         ["score", seeds] => score(&root(), seeds),
-        _ => Err("usage: cargo xtask test | tidy | atlas | bench [--rivals] | score [SEEDS]".to_owned()),
+        _ => Err("usage: cargo xtask test | tidy | atlas | map | bench [--rivals] | score [SEEDS]".to_owned()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

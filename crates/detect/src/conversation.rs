@@ -56,9 +56,16 @@ pub struct Strand {
     pub ttl_first: u8,
     /// What the packets had: the `SAW_` bits.
     pub saw: u8,
+    /// The first packet's TCP window, 0 where not known.
+    pub window: u16,
+    /// The first packet's TCP options (`Flow::OPT_` bits) with [`Strand::HEADER_KNOWN`], 0 where its TCP header was not seen.
+    pub options: u8,
 }
 
 impl Strand {
+    /// `options`: the first packet's TCP header was seen, so that no option means none.
+    pub const HEADER_KNOWN: u8 = 128;
+
     /// `saw`: a SYN with the options of a real stack (MSS with SACK, timestamps or window scale).
     pub const SAW_STACK_OPTIONS: u8 = 1;
     /// `saw`: a SYN without any option, or with MSS alone.
@@ -127,6 +134,10 @@ pub struct Touch {
     pub ttl: u8,
     /// `SAW_` bits.
     pub saw: u8,
+    /// TCP window, 0 where not known.
+    pub window: u16,
+    /// TCP options, see [`Strand::options`].
+    pub options: u8,
     /// Bin of the source port.
     pub src_port_bin: u64,
     /// Bin of the destination port or ICMP type.
@@ -506,6 +517,8 @@ impl Strand {
             ttl_max: touch.ttl,
             ttl_first: touch.ttl,
             saw: touch.saw,
+            window: touch.window,
+            options: touch.options,
         }
     }
 
@@ -514,6 +527,7 @@ impl Strand {
         if touch.first_ns < self.first_ns {
             self.first_ns = touch.first_ns;
             self.ttl_first = touch.ttl;
+            (self.window, self.options) = (touch.window, touch.options);
         }
         self.last_ns = self.last_ns.max(touch.last_ns);
         self.packets = self.packets.saturating_add(touch.packets);
@@ -547,6 +561,8 @@ mod tests {
             vector: Vector::SynFlood,
             ttl: 60,
             saw: 0,
+            window: 0,
+            options: 0,
             src_port_bin: port_bin(src as u16),
             dst_port_bin: port_bin(80),
         }

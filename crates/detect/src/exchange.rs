@@ -267,6 +267,8 @@ mod tests {
                     vector,
                     ttl: 60,
                     saw: 0,
+                    window: 0,
+                    options: 0,
                     src_port_bin: port_bin(port),
                     dst_port_bin: port_bin(80),
                 };

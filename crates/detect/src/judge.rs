@@ -15,6 +15,7 @@ use std::net::Ipv6Addr;
 
 use atlas::Prefix;
 
+use crate::audience::{self, Clients};
 use crate::conversation::{Strand, distinct_of_bins};
 use crate::exchange::{Exchange, ICMP_ERRORS};
 use crate::lane::{Cell, Lane, Look, second_of};
@@ -61,6 +62,10 @@ pub struct Attack {
     pub target_speaks: bool,
     /// One in 2^level of the conversations was kept: above 0, senders are a sample.
     pub level: u32,
+    /// First and last record of the input that it was found in, nanoseconds since the Unix epoch.
+    pub input_ns: (u64, u64),
+    /// Who used the target before it, in it and shortly after it.
+    pub clients: Clients,
 }
 
 /// One vector of an attack.
@@ -115,6 +120,10 @@ pub struct Sender {
     pub completed: bool,
     /// It answered the target's SYN-ACK with RST: the host at this address knows nothing of the packets sent in its name.
     pub denied: bool,
+    /// TCP window of its first packet, 0 where not known.
+    pub window: u16,
+    /// TCP options of its first packet, see [`Strand::options`].
+    pub options: u8,
 }
 
 /// Traffic that is notable and no attack: one source that tries many hosts or ports.
@@ -243,6 +252,7 @@ pub fn judge(tally: &Tally, options: &Options) -> Findings {
             .filter_map(|case| case.host_attack(tally, options)),
     );
     attacks.sort_by(|a, b| b.packets().cmp(&a.packets()).then(a.target.cmp(&b.target)));
+    audience::note_clients(tally, &mut attacks);
     scans.sort_by(|a, b| b.packets.cmp(&a.packets).then(a.source.cmp(&b.source)));
     Findings { attacks, scans }
 }
@@ -597,6 +607,8 @@ pub(crate) fn sender(address: Ipv6Addr, strand: &Strand, exchange: &Exchange) ->
         ttl_first: strand.ttl_first,
         completed: exchange.handshake_completed(),
         denied: exchange.denied(),
+        window: strand.window,
+        options: strand.options,
     }
 }
 
@@ -1055,6 +1067,8 @@ impl Case {
             parts,
             target_speaks: self.speaks,
             level: tally.conversations().level(),
+            input_ns: (tally.first_ns().unwrap_or(start_ns), tally.last_ns()),
+            clients: Clients::default(),
         })
     }
 }
@@ -1096,6 +1110,7 @@ pub fn join_senders(lists: &[&[Sender]]) -> Vec<Sender> {
         if same {
             if later.first_ns < earlier.first_ns {
                 earlier.ttl_first = later.ttl_first;
+                (earlier.window, earlier.options) = (later.window, later.options);
             }
             earlier.packets += later.packets;
             earlier.bytes += later.bytes;
@@ -1349,6 +1364,8 @@ fn carpet(tally: &Tally, cases: &[Case], options: &Options) -> Option<Attack> {
         parts,
         target_speaks: cases.iter().any(|case| case.speaks),
         level,
+        input_ns: (tally.first_ns().unwrap_or(start_ns), tally.last_ns()),
+        clients: Clients::default(),
     })
 }
 
@@ -1392,6 +1409,9 @@ impl Attack {
             self.target = common_prefix(&self.hosts);
         }
         self.target_speaks |= later.target_speaks;
+        self.input_ns.0 = self.input_ns.0.min(later.input_ns.0);
+        self.input_ns.1 = self.input_ns.1.max(later.input_ns.1);
+        self.clients.join(later.clients);
         for part in later.parts {
             let Some(mine) = self.parts.iter_mut().find(|mine| mine.vector == part.vector) else {
                 self.parts.push(part);

@@ -10,11 +10,13 @@
 //! - [`exchange`]: did the target ask for it?
 //! - [`requests`]: attacks over completed connections.
 //! - [`judge`]: from counts to attacks.
+//! - [`audience`]: who uses a service.
 //! - [`surge`]: counts of any kind that rise or fall more than their past allows.
 //! - [`novelty`]: real-valued series that leave what they have ever been.
 //! - [`rails`]: several kinds of evidence about one service.
 #![deny(missing_docs)]
 
+pub mod audience;
 pub mod conversation;
 pub mod exchange;
 pub mod judge;
@@ -26,6 +28,7 @@ pub mod surge;
 pub mod tally;
 pub mod vector;
 
+pub use audience::{Client, Clients};
 pub use judge::{Attack, Findings, Options, Part, Scan, Sender, judge};
 pub use tally::Tally;
 pub use vector::{Mechanism, Transport, Vector};

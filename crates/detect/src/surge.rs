@@ -29,7 +29,7 @@ pub const FALLS: [(f64, f64); 4] = [(0.8, 0.25), (0.5, 0.25), (0.2, 0.25), (0.05
 /// a silence a step later.
 const SILENCE_SHARE: f64 = 0.1;
 /// Evidence before the first step, as a logarithm: nothing.
-pub(crate) const NOTHING: f64 = -50.0;
+pub const NOTHING: f64 = -50.0;
 /// Beyond this, evidence is kept as a logarithm.
 const LARGE: f64 = 1e150;
 const LARGE_LOG: f64 = 300.0;
@@ -787,6 +787,12 @@ impl Surge {
     pub fn threshold(&self, side: Side) -> Option<f64> {
         let rail = self.rails.iter().find(|rail| rail.side == side);
         rail.map(|rail| rail.threshold)
+    }
+
+    /// Evidence that the rate is normal again while an incident of this side is open, as odds; `None` where none is open.
+    pub fn end_evidence(&self, side: Side) -> Option<f64> {
+        let rail = self.rails.iter().find(|rail| rail.side == side)?;
+        rail.open_since.map(|_| rail.end_evidence.exp())
     }
 
     /// The largest guard now: [`GUARD`](self) unless lessons raised it.

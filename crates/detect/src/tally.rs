@@ -230,6 +230,12 @@ fn touch(flow: &Flow, vector: Vector) -> Touch {
         vector,
         ttl: flow.ttl,
         saw,
+        window: flow.tcp_window,
+        options: if flow.has & Flow::HAS_TCP_HEADER != 0 {
+            flow.tcp_options | Strand::HEADER_KNOWN
+        } else {
+            0
+        },
         src_port_bin,
         dst_port_bin,
     }

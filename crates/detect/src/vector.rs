@@ -16,7 +16,7 @@ pub enum Mechanism {
 }
 
 /// The transport that a vector uses, as far as it is one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Transport {
     /// TCP.
     Tcp,

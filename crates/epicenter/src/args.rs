@@ -49,6 +49,9 @@ pub(crate) enum Command {
         after_help = "Examples:\n  epicenter lookup 8.8.8.8 2606:4700::1111\n  epicenter lookup --format json --file addresses.txt\n  cut -f1 log | epicenter lookup -"
     )]
     Lookup(LookupArgs),
+    /// From what somebody said to claims that `investigate --claims` can judge
+    #[command(subcommand)]
+    Claims(ClaimsCommand),
     /// Build an address database from your own tables, or show what one is made of
     #[command(subcommand)]
     Atlas(AtlasCommand),
@@ -72,6 +75,22 @@ pub(crate) enum AtlasCommand {
     Show(ShowArgs),
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum ClaimsCommand {
+    /// Propose what a sentence says, by its words, for a person to confirm; prints TOML
+    #[command(
+        after_help = "Example:\n  epicenter claims propose \"IP addresses originating in the Ukraine area\" > claims.toml\n  epicenter investigate --claims claims.toml capture.pcap"
+    )]
+    Propose(ProposeArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ProposeArgs {
+    /// Sentences as they were said; `-` reads them from standard input, one a line
+    #[arg(required = true, value_name = "SENTENCE")]
+    pub(crate) sentences: Vec<String>,
+}
+
 /// How a case is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
@@ -79,13 +98,15 @@ pub(crate) enum Format {
     Text,
     /// epicenter.case/1, for programs
     Json,
+    /// A report for a browser or a printer, in one file
+    Html,
     /// The DDoS fingerprint of the NLADC anti-DDoS coalition
     Fingerprint,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct InvestigateArgs {
-    /// Captures of packets or export packets, IPFIX files; plain, gzip or zstd; `-` is standard input. Several make one case
+    /// Captures of packets or export packets, IPFIX files, problem reports and probe results (JSON lines); plain, gzip or zstd; `-` is standard input. Several make one case
     #[arg(required = true, value_name = "INPUT")]
     pub(crate) inputs: Vec<PathBuf>,
     /// Form of the output
@@ -94,6 +115,15 @@ pub(crate) struct InvestigateArgs {
     /// Only targets in this prefix; may be given several times
     #[arg(long, value_name = "CIDR")]
     pub(crate) network: Vec<atlas::Prefix>,
+    /// Other captures or exports, of quiet times, that show who normally uses the targets; may be given several times
+    #[arg(long, value_name = "FILE")]
+    pub(crate) audience: Vec<PathBuf>,
+    /// Where a service of the reports and probes is, as x=192.0.2.0/24; may be given several times
+    #[arg(long, value_name = "NAME=CIDR", value_parser = service)]
+    pub(crate) service: Vec<(String, atlas::Prefix)>,
+    /// Statements to hold against the evidence: a TOML file (docs/claims.md)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) claims: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) exports: ExportArgs,
     #[command(flatten)]
@@ -110,6 +140,15 @@ pub(crate) struct InvestigateArgs {
     /// Write to this file instead of standard output
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+}
+
+/// A service and its addresses.
+fn service(text: &str) -> Result<(String, atlas::Prefix), String> {
+    let (name, prefix) = text
+        .split_once('=')
+        .filter(|(name, _)| !name.is_empty())
+        .ok_or("wanted is NAME=CIDR, as in x=192.0.2.0/24")?;
+    Ok((name.to_owned(), prefix.parse()?))
 }
 
 /// How events are printed.

@@ -5,8 +5,11 @@ use std::net::IpAddr;
 
 use atlas::Atlas;
 use incident::Case;
-use incident::case::{Confidence, Incident, Meaning, Share};
+use incident::case::{Confidence, Incident, Located, Meaning, Origin, Share, Sources, Verdict};
+use incident::claim::{Extent, Proposition};
 use serde_json::{Value, json};
+
+use crate::outages;
 
 /// Renders a case.
 pub(crate) fn render(case: &Case, atlas: &Atlas) -> anyhow::Result<String> {
@@ -30,6 +33,17 @@ pub(crate) fn render(case: &Case, atlas: &Atlas) -> anyhow::Result<String> {
                 "reason": fault.reason, "count": fault.count, "first_offset": fault.first_offset,
             })).collect::<Vec<_>>(),
         })).collect::<Vec<_>>(),
+        "signals": case.signals.iter().map(|file| json!({
+            "name": file.name,
+            "bytes": file.bytes,
+            "reports": file.reports,
+            "probes": file.probes,
+            "first": file.first_ns.map(time),
+            "last": file.last_ns.map(time),
+            "faults": file.faults.iter().map(|fault| json!({
+                "reason": fault.reason, "count": fault.count, "first_offset": fault.first_offset,
+            })).collect::<Vec<_>>(),
+        })).collect::<Vec<_>>(),
         "exporters": case.exporters.iter().map(|exporter| json!({
             "address": IpAddr::V6(exporter.address).to_canonical().to_string(),
             "port": exporter.port,
@@ -43,8 +57,8 @@ pub(crate) fn render(case: &Case, atlas: &Atlas) -> anyhow::Result<String> {
             "duplicates": exporter.losses.duplicates,
             "restarts": exporter.losses.restarts,
         })).collect::<Vec<_>>(),
-        "incidents": case.incidents.iter().map(incident).collect::<Vec<_>>(),
-        "verdicts": [],
+        "incidents": case.incidents.iter().map(incident).chain(case.outages.iter().map(outages::incident)).collect::<Vec<_>>(),
+        "verdicts": case.verdicts.iter().map(verdict).collect::<Vec<_>>(),
         "scans": case.scans.iter().map(|scan| json!({
             "source": IpAddr::V6(scan.source).to_canonical().to_string(),
             "hosts": scan.hosts,
@@ -124,11 +138,158 @@ pub(crate) fn incident(incident: &Incident) -> Value {
             "kinds": sources.kinds.iter().map(|(kind, s)| json!({
                 "kind": kind.name(), "share": share(*s),
             })).collect::<Vec<_>>(),
+            "classes": sources.classes.iter().map(|class| json!({
+                "vector": class.vector.name(),
+                "cluster": class.cluster,
+                "share": round(class.share),
+                "distinct": class.distinct,
+                "origin": origin(class.origin),
+                "forged": share(class.forged),
+            })).collect::<Vec<_>>(),
+            "not_made": sources.not_made.iter().map(|unmade| json!({
+                "test": unmade.test, "why": unmade.why,
+            })).collect::<Vec<_>>(),
+            "senders": senders(sources),
         },
-        "audience": null,
+        "audience": incident.audience.as_ref().map(|audience| json!({
+            "learnt_from": audience.learnt_from,
+            "distinct": audience.distinct,
+            "taken_out": share(audience.taken_out),
+            "countries": audience.countries.iter().map(|c| json!({
+                "code": c.country.as_str(), "share": share(c.share), "distinct": c.distinct,
+            })).collect::<Vec<_>>(),
+        })),
+        "coordination": incident.coordination.as_ref().map(|coordination| json!({
+            "probability": round(coordination.probability),
+            "start_spread_seconds": round(coordination.start_spread_s),
+            "start_together": round(coordination.start_together),
+            "stop_together": round(coordination.stop_together),
+            "fingerprints": round(coordination.fingerprints),
+            "rate_variation": round(coordination.rate_variation),
+            "controllers_min": coordination.controllers_min,
+            "because": coordination.because,
+        })),
+        "size": incident.size.iter().map(|standing| json!({
+            "what": standing.what,
+            "value": round(standing.value),
+            "percentile": { "from": round(standing.percentile.0), "to": round(standing.percentile.1) },
+            "says": standing.says,
+        })).collect::<Vec<_>>(),
         "confidence": confidence(incident.confidence),
         "caveats": incident.caveats,
     })
+}
+
+/// Where the machines are that sent under their own address.
+fn senders(sources: &Sources) -> Value {
+    fn located<K>(row: &Located<K>, key: &str, value: Value) -> Value {
+        let mut out = json!({
+            key: value,
+            "by_packets": share(row.by_packets),
+            "by_sources": share(row.by_sources),
+            "distinct": row.distinct,
+            "majority": round(row.majority),
+            "first": round(row.first),
+            "usual": row.usual.map(share),
+            "over": row.over.map(share),
+        });
+        if let Some(network) = &row.network {
+            out["name"] = json!(network.name);
+            out["country"] = json!(network.country.as_str());
+            out["kind"] = json!(network.kind.name());
+        }
+        out
+    }
+    let senders = &sources.senders;
+    let countries = senders.countries.iter();
+    let networks = senders.networks.iter();
+    let kinds = senders.kinds.iter();
+    json!({
+        "share": share(senders.share),
+        "distinct": senders.distinct,
+        "countries": countries.map(|row| located(row, "code", json!(row.key.as_str()))).collect::<Vec<_>>(),
+        "networks": networks.map(|row| located(row, "asn", json!(row.key))).collect::<Vec<_>>(),
+        "kinds": kinds.map(|row| located(row, "kind", json!(row.key.name()))).collect::<Vec<_>>(),
+    })
+}
+
+/// What sources are.
+pub(crate) fn origin(origin: Origin) -> &'static str {
+    match origin {
+        Origin::Direct => "direct",
+        Origin::Reflector => "reflector",
+        Origin::Forged => "forged",
+        Origin::Undetermined => "undetermined",
+    }
+}
+
+/// A verdict; what is not known of the claim is left out.
+fn verdict(verdict: &Verdict) -> Value {
+    let claim = &verdict.claim;
+    let mut said = json!({ "said": claim.said });
+    let grade = claim.grade.map(|grade| grade.to_string());
+    for (key, value) in [
+        ("by", claim.by.clone()),
+        ("at", claim.at_ns.map(time)),
+        ("url", claim.url.clone()),
+        ("archived", claim.archived.clone()),
+        ("grade", grade),
+    ] {
+        if let Some(value) = value {
+            said[key] = json!(value);
+        }
+    }
+    let mut printed = json!({
+        "claim": said,
+        "proposition": proposition(&claim.proposition),
+        "assessable": verdict.assessable,
+        "words": verdict.words.text(),
+        "confidence": confidence(verdict.confidence),
+        "because": verdict.because,
+        "would_change": verdict.would_change,
+    });
+    if let Some(probability) = verdict.probability {
+        printed["probability"] = share(probability);
+    }
+    if let Some(about) = &verdict.about {
+        printed["about"] = json!(about);
+    }
+    printed
+}
+
+/// A proposition with the fields of a claims file, and as a sentence.
+fn proposition(proposition: &Proposition) -> Value {
+    let extent = |extent: Extent| match extent {
+        Extent::Any => "any",
+        Extent::Most => "most",
+    };
+    let mut printed = match proposition {
+        Proposition::FromCountries { countries, extent: e } => json!({
+            "countries": countries.iter().map(|c| c.as_str()).collect::<Vec<_>>(), "extent": extent(*e),
+        }),
+        Proposition::FromNetworks { networks, extent: e } => {
+            json!({ "networks": networks, "extent": extent(*e) })
+        }
+        Proposition::ActorState { state: Some(state) } => json!({ "state": state.as_str() }),
+        Proposition::ActorGroup { name } | Proposition::Vector { name } => json!({ "name": name }),
+        Proposition::Coordinated { large_group } => json!({ "large_group": large_group }),
+        Proposition::StartedAt { at_ns, within_s } | Proposition::EndedAt { at_ns, within_s } => {
+            json!({ "at": time(*at_ns), "within_s": within_s })
+        }
+        Proposition::Restored { at_ns } => json!({ "at": time(*at_ns) }),
+        Proposition::PeopleAffected { at_least } => json!({ "at_least": at_least }),
+        Proposition::ExposedOrigin { prefix } => json!({ "prefix": prefix.to_string() }),
+        Proposition::ProviderOff { network, country } => match country {
+            Some(country) => json!({ "network": network, "country": country.as_str() }),
+            None => json!({ "network": network }),
+        },
+        Proposition::ActorState { state: None } | Proposition::ManyResources | Proposition::IsAttack => {
+            json!({})
+        }
+    };
+    printed["kind"] = json!(proposition.kind());
+    printed["sentence"] = json!(proposition.sentence());
+    printed
 }
 
 /// What the geography of the sources means.
@@ -152,11 +313,11 @@ pub(crate) fn confidence(confidence: Confidence) -> &'static str {
 }
 
 /// Six decimals: more would be noise, and less would lose small countries.
-fn round(value: f64) -> f64 {
+pub(crate) fn round(value: f64) -> f64 {
     (value * 1e6).round() / 1e6
 }
 
-fn share(share: Share) -> Value {
+pub(crate) fn share(share: Share) -> Value {
     json!({ "estimate": round(share.estimate), "low": round(share.low), "high": round(share.high) })
 }
 

@@ -8,9 +8,10 @@ use std::net::IpAddr;
 use atlas::Atlas;
 use detect::Vector;
 use incident::Case;
-use incident::case::{Incident, Input, Meaning, Share};
+use incident::case::{Incident, Input, Located, Meaning, Origin, Share, Sources};
 
-use crate::case_json::{confidence, time};
+use crate::case_json::{confidence, origin, time};
+use crate::outages;
 
 /// What the reader's terminal can show.
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,10 +23,12 @@ pub(crate) struct Style {
 }
 
 const WIDTH: usize = 98;
-const AT_END: &str = ", still running when the input ends";
+pub(crate) const AT_END: &str = ", still running when the input ends";
 /// Lines of each list.
 const TOP: usize = 10;
 const BAR: usize = 30;
+/// What was examined where nothing was found.
+pub(crate) const LOOKED_AT: &str = "Looked at: what each host got and whether it had asked for it, handshakes that were not completed, unfinished and repeated requests, and the same to whole networks. Slow or small attacks that look like ordinary use, and attacks outside this input, would not be seen.";
 
 /// Renders a case.
 pub(crate) fn render(case: &Case, atlas: &Atlas, style: Style) -> String {
@@ -34,9 +37,16 @@ pub(crate) fn render(case: &Case, atlas: &Atlas, style: Style) -> String {
         style,
     };
     page.summary(case);
+    for outage in &case.outages {
+        page.heading(&format!("TROUBLE WITH {}", outage.service.to_uppercase()));
+        for (first, text) in outages::lines(outage) {
+            page.wrapped(first, &text);
+        }
+    }
     for (i, incident) in case.incidents.iter().enumerate() {
         page.incident(incident, (case.incidents.len() > 1).then_some(i + 1));
     }
+    page.verdicts(case);
     page.scans(case);
     page.inputs(case);
     page.footer(atlas);
@@ -73,7 +83,8 @@ impl Page {
         let indent = " ".repeat(first.chars().count());
         let mut line = first.to_owned();
         let mut empty = true;
-        for word in text.split_whitespace() {
+        let room = WIDTH.saturating_sub(indent.len()).max(20);
+        for word in text.split_whitespace().flat_map(|word| pieces(word, room)) {
             if !empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
                 self.line(&line);
                 line = indent.clone();
@@ -82,13 +93,32 @@ impl Page {
             if !empty {
                 line.push(' ');
             }
-            line.push_str(word);
+            line.push_str(&word);
             empty = false;
         }
         self.line(&line);
     }
 
     fn summary(&mut self, case: &Case) {
+        for outage in &case.outages {
+            let headline = self.bold(&outages::headline(outage));
+            self.wrapped("", &headline);
+        }
+        if case.inputs.is_empty() && !case.signals.is_empty() {
+            let (reports, probes) = case
+                .signals
+                .iter()
+                .fold((0, 0), |sum, file| (sum.0 + file.reports, sum.1 + file.probes));
+            if case.outages.is_empty() {
+                let text = self.bold("No outage found");
+                self.line(&format!(
+                    "{text} in {} reports and {} probes.",
+                    count(reports),
+                    count(probes)
+                ));
+            }
+            return;
+        }
         let seen = seen(&case.inputs);
         match case.incidents.as_slice() {
             [] => {
@@ -97,7 +127,7 @@ impl Page {
                 if case.inputs.iter().all(|input| input.records == 0) {
                     self.line("There was nothing to examine: no packet could be decoded.");
                 } else {
-                    self.wrapped("", "Looked at: what each host got and whether it had asked for it, handshakes that were not completed, unfinished and repeated requests, and the same to whole networks. Slow or small attacks that look like ordinary use, and attacks outside this input, would not be seen.");
+                    self.wrapped("", LOOKED_AT);
                 }
             }
             [one] => {
@@ -183,11 +213,26 @@ impl Page {
             ));
             self.wrapped("      ", &vector.why);
         }
+        self.size(incident);
         self.sources(incident);
         self.heading("WHAT IS NOT KNOWN");
         for caveat in &incident.caveats {
             self.wrapped("  - ", caveat);
         }
+    }
+
+    fn size(&mut self, incident: &Incident) {
+        if incident.size.is_empty() {
+            return;
+        }
+        self.heading("HOW LARGE (against published attacks)");
+        for standing in &incident.size {
+            self.wrapped(
+                &format!("  {:<20} ", standing.what),
+                &without_addresses(&standing.says),
+            );
+        }
+        self.line("  Where each figure was read: --format json");
     }
 
     /// Packets over time, one column a step.
@@ -256,6 +301,155 @@ impl Page {
         for test in &sources.forged_because {
             self.wrapped(&format!("    {:<11} ", test.test), &test.says);
         }
+        self.classes(sources);
+        if sources.meaning == Meaning::Senders && !sources.senders.countries.is_empty() {
+            self.senders(incident);
+        } else {
+            self.written(sources, what);
+            self.senders(incident);
+        }
+        let prefixes: Vec<_> = sources
+            .prefixes
+            .iter()
+            .map(|(prefix, s)| (prefix.to_string(), *s))
+            .collect();
+        self.list(&format!("Prefixes of the {what}"), &prefixes, prefixes.len());
+        self.coordination(incident);
+    }
+
+    /// What the sources are, cluster by cluster, and what could not be tested.
+    fn classes(&mut self, sources: &Sources) {
+        let told = sources.classes.iter().filter(|class| class.share >= 0.001);
+        if told.clone().count() > 1 {
+            self.line("");
+            self.line("  Taken apart (share of attack packets)");
+            for class in told.take(TOP) {
+                let forged = match class.origin {
+                    Origin::Reflector => String::new(),
+                    _ => format!("; forged: {}", interval(class.forged)),
+                };
+                self.wrapped(
+                    &format!("  {:>7.1} %  ", class.share * 100.0),
+                    &format!(
+                        "{}, {}: {}, {}{forged}",
+                        class.vector.label(),
+                        class.cluster,
+                        counted(class.distinct, "address", "addresses"),
+                        origin(class.origin)
+                    ),
+                );
+            }
+        }
+        if !sources.not_made.is_empty() {
+            self.line("");
+            self.line("  Could not be tested:");
+            for unmade in &sources.not_made {
+                self.wrapped(&format!("    {:<11} ", unmade.test), &unmade.why);
+            }
+        }
+    }
+
+    /// Where the machines are that sent under their own address.
+    fn senders(&mut self, incident: &Incident) {
+        let senders = &incident.sources.senders;
+        self.line("");
+        if senders.countries.is_empty() {
+            let text = format!(
+                "WHERE IT CAME FROM CANNOT BE TOLD from source addresses: {} of the packets came from machines under their own address.",
+                interval(senders.share)
+            );
+            let text = self.bold(&text);
+            self.wrapped("  ", &text);
+            return;
+        }
+        self.wrapped(
+            "  ",
+            &format!(
+                "{} of the packets came from {} under their own address. Of these packets:",
+                interval(senders.share),
+                counted(senders.distinct, "machine", "machines")
+            ),
+        );
+        if let Some(audience) = &incident.audience {
+            self.wrapped(
+                "  usual users  ",
+                &format!(
+                    "{}; {} of these packets are theirs by their number, and are taken out",
+                    audience.learnt_from,
+                    interval(audience.taken_out)
+                ),
+            );
+        }
+        self.located("Kinds of network of the senders", &senders.kinds, |row| {
+            row.key.name().to_owned()
+        });
+        self.located("Countries of the senders", &senders.countries, |row| {
+            row.key.to_string()
+        });
+        self.located("Networks of the senders", &senders.networks, |row| {
+            let name = row.network.as_ref().map_or("", |network| network.name.as_str());
+            format!("AS{} {name}", row.key)
+        });
+    }
+
+    fn located<K>(&mut self, title: &str, rows: &[Located<K>], label: impl Fn(&Located<K>) -> String) {
+        if rows.is_empty() {
+            return;
+        }
+        let more = if rows.len() > TOP {
+            format!(", the {TOP} largest")
+        } else {
+            String::new()
+        };
+        let usual = if rows.iter().any(|row| row.usual.is_some()) {
+            "; of your users"
+        } else {
+            ""
+        };
+        self.line("");
+        self.line(&format!(
+            "  {title} (share of their packets, 95 % interval{more}{usual})"
+        ));
+        for row in rows.iter().take(TOP) {
+            let behind = match (row.usual, row.over) {
+                (Some(usual), Some(over)) => {
+                    format!(" | {:>4.1} % x {}", usual.estimate * 100.0, times(over.estimate))
+                }
+                _ => String::new(),
+            };
+            self.bar_with(&label(row), row.by_packets, 24, &behind);
+        }
+        let by_sources: Vec<String> = rows
+            .iter()
+            .take(5)
+            .map(|row| format!("{} {}", label(row), interval(row.by_sources)))
+            .collect();
+        self.wrapped("  by number of machines: ", &by_sources.join("; "));
+    }
+
+    /// Whether the senders act as one.
+    fn coordination(&mut self, incident: &Incident) {
+        let Some(coordination) = &incident.coordination else {
+            return;
+        };
+        self.heading("DO THEY ACT AS ONE?");
+        self.wrapped(
+            "  ",
+            &format!(
+                "One control or few, with a probability of {:.0} %. First packets deviate by {} from their median; {:.0} % of the senders began and {:.0} % stopped within ten seconds of one moment.",
+                coordination.probability * 100.0,
+                duration((coordination.start_spread_s * 1e9) as u64),
+                coordination.start_together * 100.0,
+                coordination.stop_together * 100.0
+            ),
+        );
+        for because in &coordination.because {
+            self.wrapped("  - ", because);
+        }
+    }
+
+    /// Places of the addresses as they are written on the packets.
+    fn written(&mut self, sources: &Sources, what: &str) {
         let kinds: Vec<_> = sources
             .kinds
             .iter()
@@ -281,12 +475,6 @@ impl Page {
             })
             .collect();
         self.list(&format!("Networks of the {what}"), &networks, networks.len());
-        let prefixes: Vec<_> = sources
-            .prefixes
-            .iter()
-            .map(|(prefix, s)| (prefix.to_string(), *s))
-            .collect();
-        self.list(&format!("Prefixes of the {what}"), &prefixes, prefixes.len());
     }
 
     fn list(&mut self, title: &str, rows: &[(String, Share)], total: usize) {
@@ -309,6 +497,11 @@ impl Page {
 
     /// A share with its interval, drawn and printed: `=` up to the estimate, `-` over the interval.
     fn bar(&mut self, label: &str, share: Share, room: usize) {
+        self.bar_with(label, share, room, "");
+    }
+
+    /// The same with something behind it.
+    fn bar_with(&mut self, label: &str, share: Share, room: usize, behind: &str) {
         let at = |value: f64| ((value * BAR as f64).round() as usize).min(BAR);
         let (low, estimate, high) = (at(share.low), at(share.estimate), at(share.high));
         let (full, span, point) = if self.style.wide {
@@ -326,11 +519,73 @@ impl Page {
             .collect();
         let label: String = label.chars().take(room).collect();
         self.line(&format!(
-            "  {label:<room$}  {drawn} {:>5.1} % [{:.1}, {:.1}]",
+            "  {label:<room$}  {drawn} {:>5.1} % [{:.1}, {:.1}]{behind}",
             share.estimate * 100.0,
             share.low * 100.0,
             share.high * 100.0
         ));
+    }
+
+    /// What was said, and what this evidence says of it. How likely and how good the evidence is stand in lines of their own.
+    fn verdicts(&mut self, case: &Case) {
+        if case.verdicts.is_empty() {
+            return;
+        }
+        self.heading("CLAIMS (what was said, and what this evidence says of it)");
+        for (i, verdict) in case.verdicts.iter().enumerate() {
+            let claim = &verdict.claim;
+            self.line("");
+            let quoted = self.bold(&format!("\"{}\"", one_line(&claim.said)));
+            self.wrapped(&format!("{:>3}. ", i + 1), &quoted);
+            let source: Vec<String> = [claim.by.clone(), claim.at_ns.map(time), claim.url.clone()]
+                .into_iter()
+                .flatten()
+                .map(|text| one_line(&text))
+                .collect();
+            if !source.is_empty() {
+                self.wrapped("     ", &source.join(", "));
+            }
+            self.wrapped("     taken as   ", &one_line(&claim.proposition.sentence()));
+            let probability = verdict.probability.map_or(String::new(), |p| {
+                let percent = |p: f64| format!("{:.0}", p * 100.0);
+                let (low, high) = (percent(p.low), percent(p.high));
+                if low == high {
+                    format!(" ({} %)", percent(p.estimate))
+                } else {
+                    format!(" ({} % [{low}, {high}])", percent(p.estimate))
+                }
+            });
+            let words = self.bold(verdict.words.text());
+            self.wrapped("     verdict    ", &format!("{words}{probability}"));
+            if let Some(about) = &verdict.about {
+                self.wrapped("                ", &format!("This speaks of {about}."));
+            }
+            // How good the evidence is stands alone, in a sentence of its own.
+            let (good, because): (Vec<&String>, Vec<&String>) = verdict
+                .because
+                .iter()
+                .partition(|sentence| sentence.starts_with("Confidence in this evidence"));
+            for sentence in good {
+                self.wrapped("     evidence   ", &one_line(sentence));
+            }
+            for (i, sentence) in because.into_iter().enumerate() {
+                let label = if i == 0 {
+                    "     because    - "
+                } else {
+                    "                - "
+                };
+                self.wrapped(label, &one_line(sentence));
+            }
+            for (i, sentence) in verdict.would_change.iter().enumerate() {
+                let label = if i == 0 {
+                    "     would      - "
+                } else {
+                    "     change it  - "
+                };
+                let label = if i > 1 { "                - " } else { label };
+                self.wrapped(label, &one_line(sentence));
+            }
+        }
     }
 
     fn scans(&mut self, case: &Case) {
@@ -395,6 +650,29 @@ impl Page {
                 );
             }
         }
+        for file in &case.signals {
+            let span = match (file.first_ns, file.last_ns) {
+                (Some(first), Some(last)) => format!(", {} to {}", time(first), time(last)),
+                _ => String::new(),
+            };
+            let text = format!(
+                "{}: {} reports, {} probes{span}",
+                file.name,
+                count(file.reports),
+                count(file.probes)
+            );
+            self.wrapped("  ", &text);
+            for fault in &file.faults {
+                let words = fault_words(fault.reason);
+                let text = format!(
+                    "{} x {}: {words}; first at byte {}",
+                    count(fault.count),
+                    fault.reason,
+                    fault.first_offset
+                );
+                self.wrapped("    ! ", &text);
+            }
+        }
         const EXPORTERS: usize = 10;
         for exporter in case.exporters.iter().take(EXPORTERS) {
             let losses = exporter.losses;
@@ -443,7 +721,31 @@ impl Page {
     }
 }
 
-fn vector_names(incident: &Incident) -> String {
+/// A word in pieces that fit into a line.
+fn pieces(word: &str, room: usize) -> Vec<String> {
+    let letters: Vec<char> = word.chars().collect();
+    letters.chunks(room).map(|piece| piece.iter().collect()).collect()
+}
+
+/// A sentence without the addresses of its sources.
+fn without_addresses(text: &str) -> String {
+    let mut parts = text.split(", https://");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find([')', ';', ' ']).unwrap_or(part.len());
+        out.push_str(part.get(end..).unwrap_or_default());
+    }
+    out
+}
+
+/// A text of somebody else's without what moves a terminal.
+fn one_line(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
+}
+
+pub(crate) fn vector_names(incident: &Incident) -> String {
     let labels: Vec<&str> = incident.vectors.iter().map(|v| v.vector.label()).collect();
     match labels.as_slice() {
         [] => "attack".to_owned(),
@@ -452,7 +754,7 @@ fn vector_names(incident: &Incident) -> String {
     }
 }
 
-fn target(incident: &Incident) -> String {
+pub(crate) fn target(incident: &Incident) -> String {
     let text = incident.target.to_string();
     let host = text
         .strip_suffix("/32")
@@ -466,6 +768,16 @@ fn target(incident: &Incident) -> String {
 
 /// The incident in two sentences; `running` is said of one that is not over.
 pub(crate) fn headline(incident: &Incident, running: &str) -> String {
+    format!("{}: {}", title(incident), summary(incident, running))
+}
+
+/// What happened to whom, in a few words.
+pub(crate) fn title(incident: &Incident) -> String {
+    format!("{} on {}", capitalised(&vector_names(incident)), target(incident))
+}
+
+/// How large it was and what its sources are, in two sentences.
+pub(crate) fn summary(incident: &Incident, running: &str) -> String {
     let lasted = incident.end_ns.unwrap_or(incident.start_ns) - incident.start_ns;
     let sources = &incident.sources;
     let about = if sources.distinct_exact { "" } else { "about " };
@@ -492,22 +804,20 @@ pub(crate) fn headline(incident: &Incident, running: &str) -> String {
     };
     let ongoing = if incident.ongoing { running } else { "" };
     format!(
-        "{} on {}: {size} from {about}{} in {}{ongoing}. {mechanism}",
-        capitalised(&vector_names(incident)),
-        target(incident),
+        "{size} from {about}{} in {}{ongoing}. {mechanism}",
         counted(sources.distinct, "address", "addresses"),
         duration(lasted),
     )
 }
 
-fn capitalised(text: &str) -> String {
+pub(crate) fn capitalised(text: &str) -> String {
     let mut chars = text.chars();
     chars
         .next()
         .map_or(String::new(), |first| first.to_uppercase().chain(chars).collect())
 }
 
-fn seen(inputs: &[Input]) -> String {
+pub(crate) fn seen(inputs: &[Input]) -> String {
     let packets: u64 = inputs.iter().map(|input| input.packets).sum();
     let records: u64 = inputs.iter().map(|input| input.records).sum();
     // Export records stand for more packets than there are records.
@@ -533,6 +843,25 @@ fn resample(values: &[u64], columns: usize) -> Vec<u64> {
         .collect()
 }
 
+/// A share in words.
+fn interval(share: Share) -> String {
+    format!(
+        "{:.1} % [{:.1}, {:.1}]",
+        share.estimate * 100.0,
+        share.low * 100.0,
+        share.high * 100.0
+    )
+}
+
+/// How many times as much, with no more digits than it is worth.
+fn times(ratio: f64) -> String {
+    match ratio {
+        r if r >= 100.0 => "over 100".to_owned(),
+        r if r >= 10.0 => format!("{r:.0}"),
+        r => format!("{r:.1}"),
+    }
+}
+
 /// Digits in groups of three.
 pub(crate) fn count(n: u64) -> String {
     let digits = n.to_string();
@@ -547,7 +876,7 @@ pub(crate) fn count(n: u64) -> String {
 }
 
 /// A number with the right form of its noun.
-fn counted(n: u64, one: &str, many: &str) -> String {
+pub(crate) fn counted(n: u64, one: &str, many: &str) -> String {
     format!("{} {}", count(n), if n == 1 { one } else { many })
 }
 
@@ -618,6 +947,14 @@ pub(crate) fn fault_words(reason: &str) -> &'static str {
         "exporter-clock" => {
             "the exporter's clock is more than an hour off the time of capture; its own times were used"
         }
+        "line-malformed" => "lines that are no JSON object with the wanted fields",
+        "line-too-long" => "lines longer than 65,536 bytes",
+        "time-malformed" => "lines whose `at` is no time like 2025-03-10T09:45:00Z",
+        "service-missing" => "lines that name no service",
+        "name-too-long" => "lines with a name longer than 200 bytes",
+        "result-missing" => "probes that do not say whether it worked (`ok`)",
+        "schema-unknown" => "lines that are neither epicenter.report/1 nor epicenter.probe/1",
+        "too-many-signals" => "more reports and probes than can be held; the rest was not used",
         "compression" => "the compressed stream is damaged; what came before was used",
         _ => "the input could not be read to its end",
     }
@@ -635,6 +972,27 @@ mod tests {
         assert_eq!(duration(23_680_000_000), "23.7 s");
         assert_eq!(duration(23_500_000), "23.5 ms");
         assert_eq!(duration(3_600_000_000_000), "60 min 0 s");
+    }
+
+    #[test]
+    fn nothing_is_wider_than_the_page() {
+        let mut page = Page {
+            text: String::new(),
+            style: Style::default(),
+        };
+        page.wrapped("  - ", &format!("see {} there", "x".repeat(300)));
+        assert!(
+            page.text.lines().all(|line| line.chars().count() <= WIDTH),
+            "{}",
+            page.text
+        );
+        assert_eq!(page.text.matches('x').count(), 300);
+        assert_eq!(
+            without_addresses(
+                "99 % (Cloudflare, 2025, https://a.example/x?y=1); and (B, https://b.example)."
+            ),
+            "99 % (Cloudflare, 2025); and (B)."
+        );
     }
 
     #[test]

@@ -1,101 +1,80 @@
-//! Series as a page: one picture for each, without a script, a font or anything from elsewhere.
+//! Series as a page: one picture for each.
 
 use std::fmt::Write;
 
-use crate::detect::{budget_words, doubt, number, side_name, size, time};
-use crate::detection::{Detection, How, Kind};
+use maud::{Markup, html};
 
-const WIDTH: f64 = 960.0;
-const HEIGHT: f64 = 220.0;
-const LEFT: f64 = 64.0;
-const BOTTOM: f64 = 22.0;
+use crate::detect::{budget_words, doubt, number, side_name, size, time};
+use crate::detection::{Detection, How, Kind, Wave};
+use crate::page::{clean, outside, page, table, words};
+use crate::plot::{SIDE, Tick, frame, place};
+
 /// Points of a line at most: two for each column, its lowest and its highest value.
 const COLUMNS: usize = 880;
 
-const STYLE: &str = "
-:root { color-scheme: light dark; --ink: #1a1c20; --soft: #667; --paper: #fff;
-  --line: #1f5fa8; --band: #1f5fa826; --bad: #c62828; --badbg: #c6282826; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e6e8ee; --soft: #99a; --paper: #15171b;
-    --line: #7db4f0; --band: #7db4f033; --bad: #ff7b72; --badbg: #ff7b7233; } }
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
-  margin: 2rem auto; max-width: 1000px; padding: 0 1rem; }
-h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin: 2rem 0 .3rem; overflow-wrap: anywhere; }
-svg { width: 100%; height: auto; display: block; } p { margin: .3rem 0; } .soft { color: var(--soft); }
-.scroll { overflow-x: auto; } table { border-collapse: collapse; margin: .5rem 0; }
-td, th { text-align: left; padding: .15rem .8rem .15rem 0; vertical-align: top; }
-.t { white-space: nowrap; } .ok { color: var(--soft); } .bad { color: var(--bad); font-weight: 600; }
-";
+const STYLE: &str = include_str!("../data/series.css");
 
 /// The page.
-pub(crate) fn page(detections: &[Detection], how: &How) -> String {
+pub(crate) fn series(detections: &[Detection], how: &How) -> String {
     let affected = detections.iter().filter(|d| !d.incidents.is_empty()).count();
-    let mut out = format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\n<title>Epicenter: changes</title><style>{STYLE}</style></head><body>\n<h1>{affected} of {} series {} incidents</h1>\n",
-        detections.len(),
-        if affected == 1 { "has" } else { "have" }
-    );
-    let _ = writeln!(
-        out,
-        "<p class=\"soft\">The line is the series, the band what is ordinary for it, red what is not. For counts the budget is {} for each series, if the baseline is right. Times are UTC.</p>",
-        budget_words(how.budget_per_day)
-    );
-    for detection in detections {
-        one(&mut out, detection);
-    }
-    out.push_str("</body></html>\n");
-    out
-}
-
-fn one(out: &mut String, detection: &Detection) {
-    let rows = &detection.series.rows;
-    let _ = writeln!(out, "<section><h2>{}</h2>", escaped(&detection.series.name));
-    let verdict = match detection.incidents.len() {
-        0 => "<span class=\"ok\">nothing wrong</span>".to_owned(),
-        1 => "<span class=\"bad\">1 incident</span>".to_owned(),
-        n => format!("<span class=\"bad\">{n} incidents</span>"),
-    };
-    let _ = writeln!(
-        out,
-        "<p>{verdict} <span class=\"soft\">in {} rows, {}, steps of {} s</span></p>",
-        rows.len(),
-        detection.kind.name(),
-        number(detection.step_s)
-    );
-    picture(out, detection);
-    if !detection.incidents.is_empty() {
-        out.push_str("<div class=\"scroll\"><table><tr><th>what</th><th>onset</th><th>told</th><th>end</th><th>size</th><th>doubt</th></tr>\n");
-        for incident in &detection.incidents {
-            for (n, wave) in incident.waves.iter().enumerate() {
-                let what = if n == 0 {
-                    side_name(detection.kind, wave.side)
-                } else {
-                    "its next wave"
-                };
-                let end = wave.end.map_or("still running".to_owned(), time);
-                let doubt = if n == 0 { doubt(incident) } else { String::new() };
-                let _ = writeln!(
-                    out,
-                    "<tr><td class=\"bad\">{what}</td><td class=\"t\">{}</td><td class=\"t\">{}</td><td class=\"t\">{end}</td><td>{}</td><td>{doubt}</td></tr>",
-                    time(wave.onset),
-                    time(wave.detected),
-                    size(detection, wave)
-                );
+    let body = html! {
+        main {
+            h1 { (affected) " of " (detections.len()) " series " (if affected == 1 { "has" } else { "have" }) " incidents" }
+            p.soft {
+                "The line is the series, the band what is ordinary for it, red what is not. For counts the budget is "
+                (budget_words(how.budget_per_day)) " for each series, if the baseline is right. Times are UTC."
             }
+            @for detection in detections { (one(detection)) }
         }
-        out.push_str("</table></div>\n");
-    }
-    for fault in &detection.series.faults {
-        let _ = writeln!(out, "<p class=\"soft\">{}</p>", escaped(fault));
-    }
-    out.push_str("</section>\n");
+    };
+    page("Epicenter: changes", STYLE, &html! {}, &body)
 }
 
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
+fn one(detection: &Detection) -> Markup {
+    let rows = &detection.series.rows;
+    let columns = ["what", "onset", "told", "end", "size", "doubt"].map(words);
+    html! {
+        section {
+            h2 { (outside(&detection.series.name)) }
+            p {
+                @match detection.incidents.len() {
+                    0 => span.ok { "nothing wrong" },
+                    1 => span.bad { "1 incident" },
+                    n => span.bad { (n) " incidents" },
+                }
+                span.soft { " in " (rows.len()) " rows, " (detection.kind.name()) ", steps of " (number(detection.step_s)) " s" }
+            }
+            (picture(detection))
+            @if !detection.incidents.is_empty() {
+                (table("Incidents", &columns, &html! {
+                    @for incident in &detection.incidents {
+                        @for (n, wave) in incident.waves.iter().enumerate() {
+                            (row(detection, wave, if n == 0 { doubt(incident) } else { String::new() }, n == 0))
+                        }
+                    }
+                }))
+            }
+            @for fault in &detection.series.faults { p.soft { (outside(fault)) } }
+        }
+    }
+}
+
+fn row(detection: &Detection, wave: &Wave, doubt: String, first: bool) -> Markup {
+    let what = if first {
+        side_name(detection.kind, wave.side)
+    } else {
+        "its next wave"
+    };
+    html! {
+        tr {
+            th.bad scope="row" { (what) }
+            td.t { (time(wave.onset)) }
+            td.t { (time(wave.detected)) }
+            td.t { (wave.end.map_or("still running".to_owned(), time)) }
+            td.says { (size(detection, wave)) }
+            td.says { (doubt) }
+        }
+    }
 }
 
 /// Lowest and highest value of each column of pixels that has any.
@@ -111,10 +90,11 @@ fn columns(values: impl Iterator<Item = (f64, f64)>, first: f64, span: f64) -> V
     columns
 }
 
-fn picture(out: &mut String, detection: &Detection) {
+/// The series with its band and its incidents; nothing where no row has a value.
+fn picture(detection: &Detection) -> Markup {
     let rows = &detection.series.rows;
     let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
-        return;
+        return html! {};
     };
     let span = (last.time - first.time).max(1e-9);
     let line = columns(
@@ -125,7 +105,7 @@ fn picture(out: &mut String, detection: &Detection) {
         span,
     );
     if line.is_empty() {
-        return;
+        return html! {};
     }
     let of_band = |pick: fn((f64, f64)) -> f64| {
         let band = rows.iter().zip(&detection.rows);
@@ -151,76 +131,43 @@ fn picture(out: &mut String, detection: &Detection) {
         low = 0.0;
     }
     let size = (high - low).max(1e-9);
-    let x = |column: usize| LEFT + (column as f64 + 0.5) / COLUMNS as f64 * (WIDTH - LEFT);
-    let y = |value: f64| (1.0 - ((value - low) / size).clamp(0.0, 1.0)) * (HEIGHT - BOTTOM - 8.0) + 8.0;
-    let _ = writeln!(
-        out,
-        "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}: {} to {}\">",
-        escaped(&detection.series.name),
-        number(low),
-        number(high)
-    );
-    for wave in detection.incidents.iter().flat_map(|incident| &incident.waves) {
-        let at = |time: f64| LEFT + ((time - first.time) / span).clamp(0.0, 1.0) * (WIDTH - LEFT);
-        let (from, to) = (at(wave.onset), at(wave.end.unwrap_or(last.time)));
-        let _ = writeln!(
-            out,
-            "<rect x=\"{from:.1}\" y=\"4\" width=\"{:.1}\" height=\"{}\" fill=\"var(--badbg)\"><title>{} from {}</title></rect><line x1=\"{from:.1}\" x2=\"{from:.1}\" y1=\"4\" y2=\"{}\" stroke=\"var(--bad)\"/>",
-            (to - from).max(2.0),
-            HEIGHT - BOTTOM - 4.0,
-            side_name(detection.kind, wave.side),
-            time(wave.onset),
-            HEIGHT - BOTTOM
-        );
-    }
+    let x = |column: usize| place((column as f64 + 0.5) / COLUMNS as f64);
+    let y = |value: f64| place(1.0 - ((value - low) / size).clamp(0.0, 1.0));
     let mut band = String::new();
     for column in &highs {
-        let _ = write!(band, "{:.1},{:.1} ", x(column.0), y(column.2));
+        let _ = write!(band, "{},{} ", x(column.0), y(column.2));
     }
     for column in lows.iter().rev() {
-        let _ = write!(band, "{:.1},{:.1} ", x(column.0), y(column.1));
+        let _ = write!(band, "{},{} ", x(column.0), y(column.1));
     }
-    let _ = writeln!(
-        out,
-        "<polygon points=\"{}\" fill=\"var(--band)\"/>",
-        band.trim_end()
-    );
     let mut points = String::new();
     for (column, lowest, highest) in &line {
-        let _ = write!(points, "{:.1},{:.1} ", x(*column), y(*lowest));
+        let _ = write!(points, "{},{} ", x(*column), y(*lowest));
         if highest > lowest {
-            let _ = write!(points, "{:.1},{:.1} ", x(*column), y(*highest));
+            let _ = write!(points, "{},{} ", x(*column), y(*highest));
         }
     }
-    let _ = writeln!(
-        out,
-        "<polyline points=\"{}\" fill=\"none\" stroke=\"var(--line)\" stroke-width=\"1.2\"/>",
-        points.trim_end()
-    );
-    for value in [low, low + size / 2.0, high] {
-        let _ = writeln!(
-            out,
-            "<text x=\"{}\" y=\"{:.1}\" font-size=\"11\" text-anchor=\"end\" fill=\"var(--soft)\">{}</text>",
-            LEFT - 6.0,
-            y(value) + 4.0,
-            number(value)
-        );
-    }
-    let short = |seconds: f64| {
-        time(seconds)
-            .chars()
-            .take(16)
-            .collect::<String>()
-            .replace('T', " ")
+    let across = |time: f64| ((time - first.time) / span).clamp(0.0, 1.0);
+    let shapes = html! {
+        @for wave in detection.incidents.iter().flat_map(|incident| &incident.waves) {
+            @let (from, to) = (across(wave.onset), across(wave.end.unwrap_or(last.time)));
+            rect x=(place(from)) width=(place((to - from).max(0.002))) y="0" height=(SIDE) {
+                title { (side_name(detection.kind, wave.side)) " from " (time(wave.onset)) }
+            }
+            line.onset x1=(place(from)) x2=(place(from)) y1="0" y2=(SIDE) {}
+        }
+        polygon points=(band.trim_end()) {}
+        polyline points=(points.trim_end()) {}
     };
-    for (place, anchor) in [(0.0, "start"), (0.5, "middle"), (1.0, "end")] {
-        let _ = writeln!(
-            out,
-            "<text x=\"{:.1}\" y=\"{}\" font-size=\"11\" text-anchor=\"{anchor}\" fill=\"var(--soft)\">{}</text>",
-            LEFT + place * (WIDTH - LEFT),
-            HEIGHT - 6.0,
-            short(first.time + place * span)
-        );
-    }
-    out.push_str("</svg>\n");
+    let up = [0.0, 0.5, 1.0].map(|at| Tick {
+        at,
+        label: number(low + at * size),
+    });
+    let short = |at: f64| {
+        let text = time(first.time + at * span);
+        text.chars().take(16).collect::<String>().replace('T', " ")
+    };
+    let ticks = [0.0, 0.5, 1.0].map(|at| Tick { at, label: short(at) });
+    let about = format!("{}: {} to {}", detection.series.name, number(low), number(high));
+    frame(&clean(&about), &shapes, &up, &ticks, &html! {})
 }

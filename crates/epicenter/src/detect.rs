@@ -61,7 +61,7 @@ pub(crate) fn run(args: &DetectArgs) -> anyhow::Result<ExitCode> {
             DetectFormat::Text => text(&detections, &how, wide(args)),
             DetectFormat::Json => format!("{:#}\n", json(&detections, &how)),
             DetectFormat::Csv => csv(&detections)?,
-            DetectFormat::Html => chart::page(&detections, &how),
+            DetectFormat::Html => chart::series(&detections, &how),
         };
         match &args.output {
             Some(path) => std::fs::write(path, text).with_context(|| path.display().to_string())?,

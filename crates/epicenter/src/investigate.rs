@@ -1,18 +1,25 @@
 //! `epicenter investigate`: recorded input to a case.
 
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
+use atlas::Prefix;
 use detect::{Options, Tally};
-use incident::case::{EXPORTERS_SHOWN, Input};
+use incident::Case;
+use incident::case::{EXPORTERS_SHOWN, Input, Signals};
+use incident::outage::{Attacked, Outage};
+use incident::verdict::Evidence;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use trace::Past;
 use wire::{Batch, Collector};
 
 use crate::args::{Format, InvestigateArgs};
-use crate::{case_json, case_text, fingerprint, input, lookup, tell};
+use crate::signals::Signal;
+use crate::{case_html, case_json, case_text, claims, fingerprint, input, lookup, signals, tell};
 
 /// Bytes from which on a progress bar is worth the eye.
 const PROGRESS_FROM: u64 = 32 << 20;
@@ -21,9 +28,13 @@ const PROGRESS_FROM: u64 = 32 << 20;
 pub(crate) fn run(args: &InvestigateArgs) -> anyhow::Result<ExitCode> {
     // Counting needs no atlas, so it is loaded while the input is read; but a wrong --atlas is told before an hour of reading.
     let atlas = lookup::open(&args.atlas)?;
+    let claims = match &args.claims {
+        Some(path) => claims::read(path)?,
+        None => Vec::new(),
+    };
     let bar = progress_bar(args);
     let mut collector = args.exports.collector()?;
-    let mut read = read_all(args, &mut collector, &bar);
+    let mut read = read_all(&args.inputs, args.threads, &mut collector, &bar);
     // A sampling rate that was told after records that needed it: the same input once more, with the rates known from the start. What
     // came through a pipe is gone, and the case says so.
     let again = collector.is_late() && args.inputs.iter().all(|path| path.is_file());
@@ -32,30 +43,53 @@ pub(crate) fn run(args: &InvestigateArgs) -> anyhow::Result<ExitCode> {
         informed.load(&collector.save(), 0);
         collector = informed;
         drop(std::mem::take(&mut read.tally));
-        read = read_all(args, &mut collector, &bar);
+        read = read_all(&args.inputs, args.threads, &mut collector, &bar);
+    }
+    // The audience has a collector of its own: what its exporters are called and lost is no part of this case.
+    let audience = read_all(&args.audience, args.threads, &mut args.exports.collector()?, &bar);
+    if !audience.signal_files.is_empty() {
+        tell("--audience takes traffic: reports and probes do not show who uses a service");
     }
     let Read {
         tally,
         inputs,
+        signals,
+        signal_files,
         unread,
     } = read;
     bar.finish_and_clear();
-    if inputs.is_empty() {
+    if inputs.is_empty() && signal_files.is_empty() {
         return Ok(ExitCode::from(1));
     }
     let options = Options {
         networks: args.network.clone(),
         ..Options::default()
     };
-    let mut case = incident::investigate(&tally, &atlas, &options, inputs);
+    let name = audience
+        .inputs
+        .iter()
+        .map(|input| input.name.as_str())
+        .collect::<Vec<_>>()
+        .join(", ");
+    let past = Past {
+        tally: &audience.tally,
+        seconds: audience.inputs.iter().map(seconds).sum(),
+        name: &name,
+    };
+    let past = (!audience.inputs.is_empty()).then_some(&past);
+    let mut case = incident::investigate_against(&tally, past, &atlas, &options, inputs);
     case.exporters = collector.exporters().collect();
     case.exporters
         .sort_by(|a, b| b.records.cmp(&a.records).then(a.address.cmp(&b.address)));
     case.exporters.truncate(EXPORTERS_SHOWN);
     drop(tally);
+    case.signals = signal_files;
+    case.outages = outages(&case, signals, &args.service);
+    case.verdicts = incident::judge(&claims, &case.incidents, &Evidence::of(&case));
     let printed = match args.format {
         Format::Json => case_json::render(&case, &atlas)?,
         Format::Text => case_text::render(&case, &atlas, style(args)),
+        Format::Html => case_html::render(&case, &atlas, &command(std::env::args_os().skip(1))),
         Format::Fingerprint => {
             if case.incidents.is_empty() {
                 tell("no attack was found, so there is no fingerprint");
@@ -66,7 +100,7 @@ pub(crate) fn run(args: &InvestigateArgs) -> anyhow::Result<ExitCode> {
     write(args.output.as_deref(), &printed)?;
     Ok(match () {
         () if args.fail_on_attack && !case.incidents.is_empty() => ExitCode::from(3),
-        () if unread > 0 => ExitCode::from(1),
+        () if unread + audience.unread > 0 => ExitCode::from(1),
         () => ExitCode::SUCCESS,
     })
 }
@@ -76,15 +110,33 @@ pub(crate) fn run(args: &InvestigateArgs) -> anyhow::Result<ExitCode> {
 struct Read {
     tally: Tally,
     inputs: Vec<Input>,
+    signals: Vec<Signal>,
+    signal_files: Vec<Signals>,
     /// Inputs that could not be read at all.
     unread: u32,
 }
 
-fn read_all(args: &InvestigateArgs, collector: &mut Collector, bar: &ProgressBar) -> Read {
+/// How much time an input covers.
+fn seconds(input: &Input) -> f64 {
+    let span = input.first_ns.zip(input.last_ns);
+    span.map_or(0.0, |(first, last)| last.saturating_sub(first) as f64 / 1e9)
+}
+
+fn read_all(paths: &[PathBuf], threads: u8, collector: &mut Collector, bar: &ProgressBar) -> Read {
     let mut read = Read::default();
-    for path in &args.inputs {
+    for path in paths {
+        if signals::is_signals(path) {
+            match signals::read(path, &mut read.signals) {
+                Ok(told) => read.signal_files.push(told),
+                Err(problem) => {
+                    read.unread += 1;
+                    bar.suspend(|| tell(&problem));
+                }
+            }
+            continue;
+        }
         let how = input::How {
-            threads: args.threads,
+            threads,
             keep_exported: false,
             progress: &|bytes| bar.inc(bytes),
         };
@@ -102,6 +154,57 @@ fn read_all(args: &InvestigateArgs, collector: &mut Collector, bar: &ProgressBar
         last.faults.extend(input::faults(&rest.faults));
     }
     read
+}
+
+/// What people and probes saw, held against what the traffic shows.
+fn outages(case: &Case, signals: Vec<Signal>, services: &[(String, Prefix)]) -> Vec<Outage> {
+    if signals.is_empty() {
+        return Vec::new();
+    }
+    let attacks: Vec<Attacked> = case.incidents.iter().map(Attacked::of).collect();
+    let first = case.inputs.iter().filter_map(|input| input.first_ns).min();
+    let last = case.inputs.iter().filter_map(|input| input.last_ns).max();
+    let addresses: BTreeMap<String, Prefix> = services.iter().cloned().collect();
+    let mut news = Vec::new();
+    let watch = signals::watch(signals, &mut news);
+    watch.outages(&attacks, first.zip(last), &addresses)
+}
+
+/// The command line as it can be given to a shell again, without what does not change the result.
+fn command(args: impl Iterator<Item = std::ffi::OsString>) -> String {
+    const SINGLE: [&str; 1] = ["--no-progress"];
+    const WITH_VALUE: [&str; 3] = ["-o", "--output", "--threads"];
+    let mut words = vec!["epicenter".to_owned()];
+    let mut args = args.map(|arg| arg.to_string_lossy().into_owned());
+    let mut inputs_only = false;
+    while let Some(arg) = args.next() {
+        if !inputs_only {
+            if WITH_VALUE.contains(&arg.as_str()) {
+                args.next();
+                continue;
+            }
+            let joined = WITH_VALUE[1..]
+                .iter()
+                .any(|name| arg.strip_prefix(name).is_some_and(|rest| rest.starts_with('=')));
+            let short = arg.starts_with("-o");
+            if joined || short || SINGLE.contains(&arg.as_str()) {
+                continue;
+            }
+            inputs_only = arg == "--";
+        }
+        words.push(quoted(&arg));
+    }
+    words.join(" ")
+}
+
+/// A word for a POSIX shell.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=,@%+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
 }
 
 fn write(path: Option<&Path>, text: &str) -> anyhow::Result<()> {
@@ -134,6 +237,7 @@ fn progress_bar(args: &InvestigateArgs) -> ProgressBar {
     let total: Option<u64> = args
         .inputs
         .iter()
+        .chain(&args.audience)
         .map(|path| std::fs::metadata(path).ok().map(|meta| meta.len()))
         .sum();
     let shown = !args.no_progress
@@ -155,4 +259,33 @@ fn progress_bar(args: &InvestigateArgs) -> ProgressBar {
     bar.set_style(ProgressStyle::with_template(form).unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_can_be_given_again() {
+        let shown = |words: &[&str]| command(words.iter().map(std::ffi::OsString::from));
+        assert_eq!(
+            shown(&[
+                "investigate",
+                "--threads",
+                "1",
+                "--format=html",
+                "-o",
+                "x.html",
+                "--no-progress",
+                "--output=y",
+                "-oz",
+                "a.pcap",
+                "it's; rm -rf.pcap",
+                "--",
+                "-o",
+                "-"
+            ]),
+            "epicenter investigate --format=html a.pcap 'it'\\''s; rm -rf.pcap' -- -o -"
+        );
+    }
 }

@@ -4,9 +4,12 @@
 //! 0 done, 1 an input could not be read at all, 2 usage, 3 an attack was found and `--fail-on-attack` was given.
 
 mod args;
+mod case_html;
 mod case_json;
 mod case_text;
 mod chart;
+mod claim_html;
+mod claims;
 mod decode;
 mod detect;
 mod detection;
@@ -16,17 +19,22 @@ mod input;
 mod investigate;
 mod listen;
 mod lookup;
+mod outages;
+mod page;
+mod plot;
 mod record;
 mod series;
+mod signals;
 mod simulate;
 mod socket;
 mod sources;
+mod world;
 
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
-use args::{AtlasCommand, Cli, Command};
+use args::{AtlasCommand, ClaimsCommand, Cli, Command};
 
 fn main() -> ExitCode {
     match run(Cli::parse()) {
@@ -49,6 +57,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Detect(args) => detect::run(&args),
         Command::Decode(args) => decode::run(&args),
         Command::Lookup(args) => lookup::lookup(&args),
+        Command::Claims(ClaimsCommand::Propose(args)) => claims::propose(&args),
         Command::Atlas(AtlasCommand::Build(args)) => lookup::build(&args),
         Command::Atlas(AtlasCommand::Show(args)) => lookup::show(&args),
         Command::Completions { shell } => {

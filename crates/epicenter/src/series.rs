@@ -53,7 +53,8 @@ pub(crate) fn read(path: &Path, step_s: Option<f64>) -> Result<Vec<Series>, Stri
     parse(source, &name, step_s).map_err(|problem| format!("{name}: {problem}"))
 }
 
-fn unpacked(mut source: Box<dyn Read>) -> std::io::Result<Box<dyn Read>> {
+/// A source without its compression (gzip or zstd), if it has one.
+pub(crate) fn unpacked(mut source: Box<dyn Read>) -> std::io::Result<Box<dyn Read>> {
     let mut head = Vec::new();
     source.by_ref().take(4).read_to_end(&mut head)?;
     let all = std::io::BufReader::new(std::io::Cursor::new(head.clone()).chain(source));

@@ -9,6 +9,7 @@ use atlas::{Country, Kind, Prefix};
 use detect::Vector;
 
 use crate::claim::Claim;
+use crate::outage::Outage;
 
 /// Exporters that a case names.
 pub const EXPORTERS_SHOWN: usize = 100;
@@ -23,6 +24,10 @@ pub struct Case {
     pub exporters: Vec<wire::Exporter>,
     /// What happened, the largest first.
     pub incidents: Vec<Incident>,
+    /// Services that were in trouble, as people and probes saw it, in order of time.
+    pub outages: Vec<Outage>,
+    /// The files of reports and probes, in the order given.
+    pub signals: Vec<Signals>,
     /// Notable traffic that is no attack: a scan, named as one.
     pub scans: Vec<Scan>,
     /// What the evidence says of the claims that were given, in their order.
@@ -51,6 +56,25 @@ pub struct Input {
     /// Time of the last record.
     pub last_ns: Option<u64>,
     /// What was wrong, by reason; see `wire::Reason`.
+    pub faults: Vec<InputFault>,
+}
+
+/// A file of problem reports and probe results.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Signals {
+    /// Name as given.
+    pub name: String,
+    /// Size of the file.
+    pub bytes: u64,
+    /// Reports in it.
+    pub reports: u64,
+    /// Probes in it.
+    pub probes: u64,
+    /// The earliest of both.
+    pub first_ns: Option<u64>,
+    /// The latest.
+    pub last_ns: Option<u64>,
+    /// What was wrong, by reason.
     pub faults: Vec<InputFault>,
 }
 
@@ -313,12 +337,14 @@ pub struct Unmade {
     pub why: String,
 }
 
-/// The machines that sent under their own address: all that geography can speak of.
+/// The machines that sent under their own address: all that geography can speak of. Sources of which it is not determined what they are
+/// are among them where they are more probably direct than forged; the low end of `share` leaves them out, so read it first. Where they
+/// are less than a fifth of the attack packets, the lists are empty: where it came from cannot be told from source addresses.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Senders {
-    /// Share of the incident's attack packets that they sent.
+    /// Share of the incident's attack packets that they sent, without the audience's.
     pub share: Share,
-    /// How many there are.
+    /// How many there are; users that were taken out by their number alone are among them.
     pub distinct: u64,
     /// Their countries; shares are of their packets, not of all attack packets.
     pub countries: Vec<Located<Country>>,
@@ -333,6 +359,8 @@ pub struct Senders {
 pub struct Located<K> {
     /// Which country, network or kind.
     pub key: K,
+    /// What the network is; `None` for countries and kinds.
+    pub network: Option<NetworkName>,
     /// Share of the senders' packets.
     pub by_packets: Share,
     /// Share of the senders.
@@ -343,22 +371,33 @@ pub struct Located<K> {
     pub majority: f64,
     /// Probability that it has the largest share of the packets.
     pub first: f64,
-    /// Its share of the normal audience, where that is known.
+    /// Its share of the clients of the normal audience, where that is known.
     pub usual: Option<Share>,
     /// Share of the packets over the usual share: above 1, it has more part in the attack than in the audience.
     pub over: Option<Share>,
 }
 
+/// What a network is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkName {
+    /// Its name, may be empty.
+    pub name: String,
+    /// Country of most of its packets.
+    pub country: Country,
+    /// Its kind.
+    pub kind: Kind,
+}
+
 /// The normal users of the target.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Audience {
-    /// How they were learnt, in words: `the quiet part of the input, 09:45:00Z to 09:45:30Z`.
+    /// How they were learnt, in words: `412 clients of the target in the input, 60 of them before the attack`.
     pub learnt_from: String,
     /// Distinct clients.
     pub distinct: u64,
-    /// Their countries, by packets.
+    /// Their countries; shares are of the clients.
     pub countries: Vec<CountryShare>,
-    /// Share of the packets counted as attack that are the audience's, and were taken out of the senders.
+    /// Share of the direct packets counted as attack that are the audience's, and were taken out of the senders.
     pub taken_out: Share,
 }
 
@@ -367,17 +406,19 @@ pub struct Audience {
 pub struct Coordination {
     /// Probability that the senders are under one control or few.
     pub probability: f64,
-    /// Median absolute deviation of the senders' first packets, in seconds.
+    /// Median absolute deviation of the senders' first packets, in seconds. Times are those of senders of which at least five packets
+    /// were seen, where there are enough of them.
     pub start_spread_s: f64,
     /// Share of the senders that began within ten seconds of the commonest moment.
     pub start_together: f64,
     /// Share of the senders that stopped within ten seconds of the commonest moment.
     pub stop_together: f64,
-    /// Effective number of fingerprints (2 to the power of their entropy in bits): one where all packets look alike.
+    /// Effective number of fingerprints (2 to the power of their entropy in bits): one where all packets look alike. By vector, initial
+    /// TTL, TCP options and window, and length, as far as the records tell them.
     pub fingerprints: f64,
     /// Coefficient of variation of the senders' rates.
     pub rate_variation: f64,
-    /// Groups of senders with schedules and looks of their own: controllers at least.
+    /// Groups of senders that share neither look nor schedule nor machines: controllers at least, unless one takes turns.
     pub controllers_min: u32,
     /// What was seen, in sentences.
     pub because: Vec<String>,
@@ -422,6 +463,8 @@ pub struct Verdict {
     pub assessable: bool,
     /// Probability that the proposition is true, where it has one.
     pub probability: Option<Share>,
+    /// What the words speak of, where that is less than the proposition says: `coordination alone`.
+    pub about: Option<String>,
     /// The probability in the words of ICD 203.
     pub words: Words,
     /// How good the evidence is; never in the same sentence as `words`.

@@ -374,7 +374,7 @@ impl Open {
         seen: &Seen,
         atlas: &Atlas,
     ) -> Option<Event> {
-        let mut incident = incident(attack, seen, atlas);
+        let mut incident = incident(attack, seen, None, atlas);
         incident.ongoing = match change {
             Change::Begin => true,
             Change::Change => attack.ongoing || now_ns.saturating_sub(attack.end_ns) <= QUIET_NS,

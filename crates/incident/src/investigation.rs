@@ -3,12 +3,14 @@
 use atlas::Atlas;
 use detect::lane::{Cell, Look as LaneLook, Values};
 use detect::{Attack, Options, Part, Tally, Transport, Vector};
-use trace::{Interval, Trace};
+use trace::{Interval, Past, Trace};
 
 use crate::case::{
-    Case, Confidence, CountryShare, Incident, Input, Look, Meaning, NetworkShare, Peak, PortShare, Scan,
-    Senders, Share, Sources, Test, Timeline, VectorShare,
+    Audience, Case, Class, Confidence, Coordination, CountryShare, Incident, Input, Located, Look, Meaning,
+    NetworkName, NetworkShare, Origin, Peak, PortShare, Scan, Senders, Share, Sources, Test, Timeline,
+    Unmade, VectorShare,
 };
+use crate::size;
 
 /// Steps of an incident's timeline at most.
 const TIMELINE_STEPS: u64 = 120;
@@ -18,11 +20,22 @@ const SECOND: u64 = 1_000_000_000;
 
 /// Judges a tally, traces its attacks and returns the case.
 pub fn investigate(tally: &Tally, atlas: &Atlas, options: &Options, inputs: Vec<Input>) -> Case {
+    investigate_against(tally, None, atlas, options, inputs)
+}
+
+/// The same, where another input shows who normally uses the targets.
+pub fn investigate_against(
+    tally: &Tally,
+    past: Option<&Past<'_>>,
+    atlas: &Atlas,
+    options: &Options,
+    inputs: Vec<Input>,
+) -> Case {
     let findings = detect::judge(tally, options);
     let incidents = findings
         .attacks
         .iter()
-        .map(|attack| incident(attack, &Seen::of(tally), atlas))
+        .map(|attack| incident(attack, &Seen::of(tally), past, atlas))
         .collect();
     let scans = findings
         .scans
@@ -45,6 +58,8 @@ pub fn investigate(tally: &Tally, atlas: &Atlas, options: &Options, inputs: Vec<
         incidents,
         scans,
         exporters: Vec::new(),
+        outages: Vec::new(),
+        signals: Vec::new(),
         verdicts: Vec::new(),
         caveats: caveats(tally),
     }
@@ -107,8 +122,8 @@ impl Seen {
 }
 
 /// Traces an attack and says what is known of it.
-pub(crate) fn incident(attack: &Attack, seen: &Seen, atlas: &Atlas) -> Incident {
-    let trace = trace::trace(attack, atlas);
+pub(crate) fn incident(attack: &Attack, seen: &Seen, past: Option<&Past<'_>>, atlas: &Atlas) -> Incident {
+    let mut trace = trace::trace(attack, past, atlas);
     let packets = attack.packets();
     let series: Vec<&[Cell]> = attack.parts.iter().map(|part| part.cells.as_slice()).collect();
     let cells = detect::judge::sum_cells(&series);
@@ -121,7 +136,7 @@ pub(crate) fn incident(attack: &Attack, seen: &Seen, atlas: &Atlas) -> Incident 
         .collect();
     let meaning = meaning(&trace);
     let caveats = incident_caveats(attack, seen, meaning);
-    Incident {
+    let mut incident = Incident {
         id: id(attack),
         target: attack.target,
         target_hosts: attack.hosts.len() as u64,
@@ -136,12 +151,14 @@ pub(crate) fn incident(attack: &Attack, seen: &Seen, atlas: &Atlas) -> Incident 
         confidence: confidence(attack, seen, &trace),
         timeline: timeline(attack, &cells),
         vectors,
+        audience: trace.audience.take().map(audience),
+        coordination: trace.coordination.take().map(coordination),
         sources: sources(trace, meaning),
-        audience: None,
-        coordination: None,
         size: Vec::new(),
         caveats,
-    }
+    };
+    incident.size = size::standings(&incident);
+    incident
 }
 
 /// An id that the same input gives again: vector, target and start.
@@ -371,10 +388,101 @@ fn sources(trace: Trace, meaning: Meaning) -> Sources {
             .into_iter()
             .map(|c| (c.key, share(c.share)))
             .collect(),
-        classes: Vec::new(),
-        not_made: Vec::new(),
-        senders: Senders::default(),
+        classes: trace
+            .classes
+            .into_iter()
+            .map(|class| Class {
+                vector: class.vector,
+                cluster: class.cluster,
+                share: class.share,
+                distinct: class.distinct,
+                origin: match class.origin {
+                    trace::Origin::Direct => Origin::Direct,
+                    trace::Origin::Reflector => Origin::Reflector,
+                    trace::Origin::Forged => Origin::Forged,
+                    trace::Origin::Undetermined => Origin::Undetermined,
+                },
+                forged: share(class.forged),
+            })
+            .collect(),
+        not_made: trace
+            .unmade
+            .into_iter()
+            .map(|unmade| Unmade {
+                test: unmade.test,
+                why: unmade.why,
+            })
+            .collect(),
+        senders: senders(trace.senders),
         meaning,
+    }
+}
+
+fn senders(senders: trace::Senders) -> Senders {
+    fn located<K, L>(
+        rows: Vec<trace::Located<K>>,
+        key: impl Fn(K) -> (L, Option<NetworkName>),
+    ) -> Vec<Located<L>> {
+        let of = |row: trace::Located<K>| {
+            let (key, network) = key(row.key);
+            Located {
+                key,
+                network,
+                by_packets: share(row.by_packets),
+                by_sources: share(row.by_sources),
+                distinct: row.distinct,
+                majority: row.majority,
+                first: row.first,
+                usual: row.usual.map(share),
+                over: row.over.map(share),
+            }
+        };
+        rows.into_iter().map(of).collect()
+    }
+    let network = |network: trace::Network| {
+        let name = NetworkName {
+            name: network.name,
+            country: network.country,
+            kind: network.kind,
+        };
+        (network.asn, Some(name))
+    };
+    Senders {
+        share: share(senders.share),
+        distinct: senders.distinct,
+        countries: located(senders.location.countries, |country| (country, None)),
+        networks: located(senders.location.networks, network),
+        kinds: located(senders.location.kinds, |kind| (kind, None)),
+    }
+}
+
+fn audience(audience: trace::Audience) -> Audience {
+    Audience {
+        learnt_from: audience.learnt_from,
+        distinct: audience.distinct,
+        countries: audience
+            .countries
+            .into_iter()
+            .map(|c| CountryShare {
+                country: c.key,
+                share: share(c.share),
+                distinct: c.distinct,
+            })
+            .collect(),
+        taken_out: share(audience.taken_out),
+    }
+}
+
+fn coordination(coordination: trace::Coordination) -> Coordination {
+    Coordination {
+        probability: coordination.probability,
+        start_spread_s: coordination.start_spread_s,
+        start_together: coordination.start_together,
+        stop_together: coordination.stop_together,
+        fingerprints: coordination.fingerprints,
+        rate_variation: coordination.rate_variation,
+        controllers_min: coordination.controllers_min,
+        because: coordination.because,
     }
 }
 
@@ -397,7 +505,7 @@ fn incident_caveats(attack: &Attack, seen: &Seen, meaning: Meaning) -> Vec<Strin
         vec!["Traffic shows where packets came from at most; it never shows who did it.".to_owned()];
     match meaning {
         Meaning::Forged => caveats.push(
-            "The source addresses are forged: countries and networks below are those of the addresses written on the packets and mean nothing for the sender.".to_owned(),
+            "The source addresses are forged: the countries and networks of the addresses written on the packets mean nothing for the sender.".to_owned(),
         ),
         Meaning::Reflectors => caveats.push(
             "The sources are reflectors, machines that were abused to answer; where the forged requests came from cannot be told from this traffic.".to_owned(),

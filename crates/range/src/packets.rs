@@ -316,7 +316,7 @@ impl Packet {
                     // Do not fragment.
                     Part::Whole => 0x4000,
                     Part::First => 0x2000,
-                    Part::Later { offset, more } => offset / 8 | if more { 0x2000 } else { 0 },
+                    Part::Later { offset, more } => (offset / 8) | (u16::from(more) << 13),
                 };
                 out.extend([0x45, 0]);
                 out.extend(self.length().to_be_bytes());
@@ -344,7 +344,7 @@ impl Packet {
                 let fragment = match self.part {
                     Part::Whole => None,
                     Part::First => Some(1),
-                    Part::Later { offset, more } => Some(offset & !7 | u16::from(more)),
+                    Part::Later { offset, more } => Some((offset & !7) | u16::from(more)),
                 };
                 if let Some(fragment) = fragment {
                     out.extend([self.protocol(), 0]);

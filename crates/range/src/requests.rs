@@ -83,7 +83,7 @@ fn agent(number: u8) -> &'static str {
 fn letters(mut number: u64, count: usize, out: &mut Vec<u8>) {
     for _ in 0..count {
         out.push(b"abcdefghijklmnopqrstuvwxyz012345"[(number & 31) as usize]);
-        number = number >> 5 | number << 59;
+        number = number.rotate_right(5);
     }
 }
 

@@ -765,7 +765,7 @@ impl Scenario {
             } => {
                 count("senders", *senders)?;
                 if !is_ipv4 && inside.is_none() {
-                    return wrong(&at, "forged IPv6 addresses need a prefix, in `sources.within`");
+                    return wrong(at, "forged IPv6 addresses need a prefix, in `sources.within`");
                 }
                 if let Some(inside) = inside {
                     let inside = at_field(&source("within"), self::target(inside))?;
@@ -818,7 +818,7 @@ fn weighted<K>(
     of: impl Fn(&str) -> Result<K, String>,
     like: &str,
 ) -> Result<Vec<(K, f64)>, String> {
-    if let Some((key, _)) = mix.iter().find(|(_, weight)| !(**weight >= 0.0)) {
+    if let Some((key, _)) = mix.iter().find(|(_, weight)| **weight < 0.0 || weight.is_nan()) {
         return Err(format!("{key} has a weight below 0"));
     }
     let sum: f64 = mix.values().sum();

@@ -231,6 +231,9 @@ pub(crate) fn time(ns: u64) -> String {
     jiff::Timestamp::from_nanosecond(i128::from(ns)).map_or_else(|_| ns.to_string(), |time| time.to_string())
 }
 
+/// Second, packets, and packets of each of the army's countries.
+type Row = (u32, u32, Vec<(u16, u32)>);
+
 /// What one attack did so far.
 #[derive(Default)]
 pub(crate) struct Deeds {
@@ -242,8 +245,7 @@ pub(crate) struct Deeds {
     sent: Vec<u64>,
     /// Packets by the place of a forged address.
     written: BTreeMap<PlaceId, u64>,
-    /// Second, packets, and packets of each of the army's countries.
-    seconds: Vec<(u32, u32, Vec<(u16, u32)>)>,
+    seconds: Vec<Row>,
     /// Of this second.
     addresses: Vec<std::net::Ipv6Addr>,
     nations: Vec<u32>,

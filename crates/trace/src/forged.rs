@@ -1,9 +1,10 @@
 //! Are the source addresses those of the senders?
 //!
-//! Six tests on the sources of one vector, none of which decides alone. Each gives a likelihood ratio: how much more
-//! probable what was seen is if the sources were forged than if they were the senders' own. The ratios are multiplied onto
-//! even odds, with a cap on each, since they are not quite independent. The sizes of the ratios are this project's own
-//! judgement from measured captures, not published constants; the values behind them are printed with each case.
+//! Eight tests on the sources of one cluster of one vector ([`crate::cluster`]), none of which decides alone. Each gives
+//! a likelihood ratio: how much more probable what was seen is if the sources were forged than if they were the senders'
+//! own. The ratios are multiplied onto even odds, with a cap on each, since they are not quite independent. The sizes of
+//! the ratios are this project's own judgement from measured captures, not published constants; the values behind them
+//! are printed with each case.
 //!
 //! | test | what is compared | source |
 //! |---|---|---|
@@ -13,25 +14,64 @@
 //! | handshake | sources that completed a handshake receive at their address | RFC 4987 |
 //! | spread | distinct /16 networks against a uniform draw | Moore, Voelker, Savage, USENIX Security 2001 |
 //! | repeats | packets per source, and the size of the pool that they are drawn from | birthday estimate |
+//! | rates | variance of the packets from each source against that of drawing each packet's address anew | Poisson |
+//! | density | blocks of 256 addresses that are full | judgement |
+//!
+//! Where tests disagree strongly, or the interval is wide, the cluster is [`Origin::Undetermined`].
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
 
 use atlas::{Atlas, Kind};
-use detect::{Attack, Part, Sender};
+use detect::{Attack, Part, Sender, Transport, Vector};
 use statrs::distribution::{Beta, Binomial, ContinuousCDF, DiscreteCDF};
 
+use crate::SAMPLED_FROM;
+use crate::cluster::{self, Cluster, is_implausible};
 use crate::share::Interval;
 
-/// What the tests say of one vector's sources.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Forgery {
-    /// Share of the vector's packets with a forged source.
+/// What the sources of one cluster of one vector are.
+#[derive(Clone, Debug)]
+pub struct Class<'a> {
+    /// Whose.
+    pub vector: Vector,
+    /// What its packets have in common, in words.
+    pub cluster: String,
+    /// Share of the vector's packets.
+    pub weight: f64,
+    /// The sources, in address order.
+    pub senders: Cow<'a, [Sender]>,
+    /// What they are.
+    pub origin: Origin,
+    /// Share of the cluster's packets with a forged source.
     pub forged: Interval,
-    /// Share of the vector's packets that reflectors sent.
-    pub reflected: Interval,
     /// The tests, in a fixed order.
     pub tests: Vec<Test>,
+    /// Tests that could not be made, and why.
+    pub unmade: Vec<Unmade>,
+}
+
+/// What sources are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    /// The machines that sent.
+    Direct,
+    /// Machines that were made to answer.
+    Reflector,
+    /// Addresses that did not send.
+    Forged,
+    /// The tests disagree or say too little.
+    Undetermined,
+}
+
+/// A test that could not be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unmade {
+    /// Short name of the test.
+    pub test: &'static str,
+    /// Why not, in words.
+    pub why: String,
 }
 
 /// A test on the sources.
@@ -52,30 +92,84 @@ const RATIO_MAX: f64 = 1_000.0;
 /// Share of one network's hosts that the two commonest TTLs have at most where hosts are real: web servers behind the same
 /// networks, the most uniform population measured.
 const REAL_TOP_TWO: f64 = 0.65;
-/// Share of the 256 TTL values that no path of at most 40 hops from 32, 64, 128 or 255 gives: 65 to 87 and 129 to 214.
-const IMPLAUSIBLE_OF_RANDOM: f64 = 109.0 / 256.0;
+/// Share of the 256 TTL values that no path through the internet gives.
+const IMPLAUSIBLE_OF_RANDOM: f64 = cluster::IMPLAUSIBLE as f64 / 256.0;
+/// An interval of the forged share that is wider than this says nothing that one could act on (SCIENCE 5.1).
+const WIDE: f64 = 0.3;
+/// From this strength on on both sides, tests disagree, unless one side is a hundred times as strong.
+const DISAGREE: (f64, f64) = (10.0, 100.0);
 /// /16 networks that a draw which avoids reserved space can hit.
 const USABLE_SLASH16: f64 = 56_000.0;
 
-/// Examines the sources of one vector.
-pub fn examine(part: &Part, attack: &Attack, atlas: &Atlas) -> Forgery {
-    let senders = &part.senders;
-    let mut tests = vec![handshake(senders, part), ttl(senders), ttl_of_one(senders)];
+/// A test's result: what it says; `None` where it was made and says nothing; or why it could not be made.
+type Made = Result<Option<Test>, String>;
+
+/// Examines the sources of one vector, cluster by cluster; the largest first.
+pub fn examine<'a>(part: &'a Part, attack: &Attack, atlas: &Atlas) -> Vec<Class<'a>> {
+    let all: f64 = part.senders.iter().map(|s| s.packets as f64).sum();
+    let clusters = if part.vector.is_reflection() {
+        vec![Cluster::whole(&part.senders)]
+    } else {
+        let addresses: Vec<Ipv6Addr> = part.senders.iter().map(|s| s.address).collect();
+        let mut ids = Vec::with_capacity(addresses.len());
+        atlas.lookup_all(&addresses, &mut ids);
+        // One provider is one network; where nobody announces an address, its block is.
+        let networks: Vec<u64> = ids
+            .iter()
+            .zip(&addresses)
+            .map(|(id, address)| match atlas.place(*id).asn {
+                0 => 1 << 40 ^ network(*address) as u64,
+                asn => u64::from(asn),
+            })
+            .collect();
+        cluster::split(&part.senders, &networks, part.sampling)
+    };
+    let mut classes: Vec<Class<'a>> = clusters
+        .into_iter()
+        .map(|cluster| judge(cluster, part, attack, atlas, all))
+        .collect();
+    classes.sort_by(|a, b| b.weight.total_cmp(&a.weight).then(a.cluster.cmp(&b.cluster)));
+    classes
+}
+
+/// What one cluster is, by all tests together.
+fn judge<'a>(cluster: Cluster<'a>, part: &Part, attack: &Attack, atlas: &Atlas, all: f64) -> Class<'a> {
+    let senders: &[Sender] = &cluster.senders;
     let (space, floor) = space(senders, attack.target.base, atlas);
-    tests.extend([
-        space,
-        spread(senders),
-        repeats(senders, part, attack.level),
-        density(senders),
-    ]);
-    tests.retain(|test| !test.says.is_empty());
-    let odds: f64 = tests
+    // What made the cluster cannot be asked of it again.
+    let by_repeats = cluster.made == cluster::Made::Repeats;
+    let unless_so_made = |made: Made| if by_repeats { Ok(None) } else { made };
+    let made = [
+        ("handshake", handshake(senders, part, attack)),
+        ("ttl", of_ttl(&cluster)),
+        ("ttl-of-one", ttl_of_one(senders)),
+        ("space", space),
+        ("spread", spread(senders)),
+        ("repeats", unless_so_made(repeats(senders, part, attack.level))),
+        ("rates", rates(senders, part)),
+        ("density", density(senders)),
+    ];
+    let (mut tests, mut unmade) = (Vec::new(), Vec::new());
+    for (test, made) in made {
+        match made {
+            Ok(said) => tests.extend(said),
+            Err(why) => unmade.push(Unmade { test, why }),
+        }
+    }
+    let ratios: Vec<f64> = tests
         .iter()
         .map(|test| test.ratio.clamp(1.0 / RATIO_MAX, RATIO_MAX))
-        .product();
-    let reflection = part.vector.is_reflection();
-    // Answers are not often forged, so it takes two tests at their strongest to say that these are.
-    if reflection && odds < RATIO_MAX * RATIO_MAX {
+        .collect();
+    let odds: f64 = ratios.iter().product();
+    let packets: f64 = senders.iter().map(|s| s.packets as f64).sum();
+    let proven: f64 = senders
+        .iter()
+        .filter(|s| s.completed)
+        .map(|s| s.packets as f64)
+        .sum();
+    let open = 1.0 - proven / packets.max(1.0);
+    let (origin, forged) = if part.vector.is_reflection() && odds < RATIO_MAX * RATIO_MAX {
+        // Answers are not often forged, so it takes two tests at their strongest to say that these are.
         let real = Test {
             test: "reflection",
             value: None,
@@ -86,44 +180,64 @@ pub fn examine(part: &Part, attack: &Attack, atlas: &Atlas) -> Forgery {
             ratio: 1.0,
         };
         tests.insert(0, real);
+        unmade.clear();
         // The answers cannot reach the target from an address that is not theirs; what else was swept in is at most a few per cent.
-        return Forgery {
-            forged: Interval {
-                estimate: 0.0,
-                low: 0.0,
-                high: 0.05,
-            },
-            reflected: Interval {
-                estimate: 1.0,
-                low: 0.95,
-                high: 1.0,
-            },
-            tests,
+        let forged = Interval {
+            estimate: 0.0,
+            low: 0.0,
+            high: 0.05,
         };
-    }
-    let packets: u64 = senders.iter().map(|s| s.packets).sum();
-    let proven: u64 = senders.iter().filter(|s| s.completed).map(|s| s.packets).sum();
-    let open = 1.0 - proven as f64 / packets.max(1) as f64;
-    Forgery {
-        forged: verdict(odds, open, floor),
-        reflected: Interval::ZERO,
+        (Origin::Reflector, forged)
+    } else {
+        let forged = verdict(odds, disagree(&ratios), open, cluster.other, floor);
+        let origin = match () {
+            () if forged.high - forged.low > WIDE => Origin::Undetermined,
+            () if forged.estimate >= 0.5 => Origin::Forged,
+            () => Origin::Direct,
+        };
+        (origin, forged)
+    };
+    Class {
+        vector: part.vector,
+        weight: if all > 0.0 { packets / all } else { 1.0 },
+        cluster: cluster.name,
+        senders: cluster.senders,
+        origin,
+        forged,
         tests,
+        unmade,
     }
 }
 
-/// The share of forged sources from the odds, the share that is not proven real, and the floor that reserved space gives.
-fn verdict(odds: f64, open: f64, floor: Interval) -> Interval {
+/// Whether tests speak strongly on both sides, neither far above the other.
+fn disagree(ratios: &[f64]) -> bool {
+    let pro: f64 = ratios.iter().filter(|ratio| **ratio > 1.0).product();
+    let contra: f64 = 1.0 / ratios.iter().filter(|ratio| **ratio < 1.0).product::<f64>();
+    let weaker = pro.min(contra);
+    weaker >= DISAGREE.0 && pro.max(contra) < DISAGREE.1 * weaker
+}
+
+/// The share of forged sources from the odds, the share that is not proven real, what is another population's, and the floor that
+/// reserved space gives.
+fn verdict(odds: f64, disagree: bool, open: f64, other: f64, floor: Interval) -> Interval {
     let probability = (odds / (1.0 + odds)).clamp(0.005, 0.995);
-    let estimate = (probability * open).max(floor.estimate.min(open));
+    // Where tests disagree strongly, one of them is wrong, and it is not known which.
+    let probability = if disagree {
+        probability.clamp(0.03, 0.97)
+    } else {
+        probability
+    };
+    let estimate = probability * (1.0 - other) + (1.0 - probability) * other;
+    let estimate = (estimate * open).max(floor.estimate.min(open));
     // The whole population is forged, or it is not: the interval is that of this mixture. Inside "forged" a tenth may be
     // somebody else's ordinary failures; inside "not forged" a twentieth may still be.
     let low = if probability > 0.975 {
-        0.9 * open
+        0.9 * (1.0 - 2.0 * other).max(0.0) * open
     } else {
         floor.low.min(open)
     };
     let high = if probability < 0.025 {
-        (0.05 * open).max(floor.high.min(open))
+        ((0.05 + 2.0 * other).min(1.0) * open).max(floor.high.min(open))
     } else {
         open
     };
@@ -134,13 +248,14 @@ fn verdict(odds: f64, open: f64, floor: Interval) -> Interval {
     }
 }
 
-fn silent(test: &'static str) -> Test {
-    Test {
+/// What a test that was made says.
+fn said(test: &'static str, value: f64, says: String, ratio: f64) -> Made {
+    Ok(Some(Test {
         test,
-        value: None,
-        says: String::new(),
-        ratio: 1.0,
-    }
+        value: Some(value),
+        says,
+        ratio,
+    }))
 }
 
 /// A network for the purpose of independence: a /16 of IPv4, a /32 of IPv6.
@@ -154,43 +269,86 @@ fn network(address: Ipv6Addr) -> u128 {
 }
 
 /// Sources that completed a handshake are real. Sources that answer the target's SYN-ACK with RST, one by one, are not.
-fn handshake(senders: &[Sender], part: &Part) -> Test {
+fn handshake(senders: &[Sender], part: &Part, attack: &Attack) -> Made {
     let completed = senders.iter().filter(|s| s.completed).count();
     let denied = senders.iter().filter(|s| s.denied).count();
     let n = senders.len().max(1) as f64;
     if completed > 0 {
         let share = completed as f64 / n;
-        let ratio = if share >= 0.5 { 1.0 / RATIO_MAX } else { 1.0 };
-        return Test {
-            test: "handshake",
-            value: Some(share),
-            says: format!(
-                "{completed} of {} sources completed a handshake, so they receive what is sent to their address",
-                senders.len()
-            ),
-            ratio,
-        };
+        let says = format!(
+            "{completed} of {} sources completed a handshake, so they receive what is sent to their address",
+            senders.len()
+        );
+        return said(
+            "handshake",
+            share,
+            says,
+            if share >= 0.5 { 1.0 / RATIO_MAX } else { 1.0 },
+        );
     }
-    let per_source = part.packets as f64 / part.sampling / n;
+    let packets: u64 = senders.iter().map(|s| s.packets).sum();
+    let per_source = packets as f64 / part.sampling / n;
     if denied >= 20 && denied as f64 >= 0.3 * n && per_source <= 5.0 {
-        return Test {
-            test: "handshake",
-            value: Some(denied as f64 / n),
-            says: format!(
-                "{denied} of {} sources answered the target's SYN-ACK with RST: they had not sent the SYN",
-                senders.len()
-            ),
-            ratio: 30.0,
-        };
+        let says = format!(
+            "{denied} of {} sources answered the target's SYN-ACK with RST: they had not sent the SYN",
+            senders.len()
+        );
+        return said("handshake", denied as f64 / n, says, 30.0);
     }
-    silent("handshake")
+    match () {
+        () if part.vector.transport() != Transport::Tcp => {
+            Err("there is no handshake in this protocol".to_owned())
+        }
+        () if !attack.target_speaks => {
+            Err("the target's side of the handshakes is not in the input".to_owned())
+        }
+        () if part.sampling >= SAMPLED_FROM => {
+            Err("in a sample hardly any whole handshake is seen".to_owned())
+        }
+        () => Ok(None),
+    }
+}
+
+/// What the TTLs of a cluster say.
+fn of_ttl(cluster: &Cluster<'_>) -> Made {
+    let n = cluster.senders.len();
+    match cluster.made {
+        cluster::Made::Hosts => {
+            let (networks, beside) = cluster.networks;
+            let says = format!(
+                "{n} sources in about {networks:.0} networks show {}, and a value near is shown by {beside:.0} networks at most: real hosts are at many distances, one sending machine is at one",
+                cluster.name
+            );
+            said(
+                "ttl",
+                networks,
+                says,
+                if networks >= 100.0 { RATIO_MAX } else { 100.0 },
+            )
+        }
+        cluster::Made::Random => {
+            let implausible = cluster
+                .senders
+                .iter()
+                .filter(|s| is_implausible(s.ttl_first))
+                .count();
+            let says = format!(
+                "{implausible} of {n} sources show TTLs that no path through the internet gives, evenly: the TTL is drawn at random"
+            );
+            said("ttl", implausible as f64 / n.max(1) as f64, says, RATIO_MAX)
+        }
+        _ => ttl(&cluster.senders),
+    }
 }
 
 /// Hosts all over the world are at different distances; a few sending hosts that forge addresses are not.
-fn ttl(senders: &[Sender]) -> Test {
+fn ttl(senders: &[Sender]) -> Made {
     let with_ttl: Vec<_> = senders.iter().filter(|s| s.ttl_first > 0).collect();
+    if with_ttl.is_empty() {
+        return Err("no record tells a TTL, as most flow records do not".to_owned());
+    }
     if with_ttl.len() < 12 {
-        return silent("ttl");
+        return Err(format!("only {} sources have a known TTL", with_ttl.len()));
     }
     // Senders are in address order, so a network's are side by side: its first one speaks for it.
     let of_networks: Vec<u8> = with_ttl
@@ -210,26 +368,24 @@ fn ttl(senders: &[Sender]) -> Test {
         .max(0.0);
     let implausible = counts
         .iter()
-        .filter(|(ttl, _)| matches!(ttl, 65..=87 | 129..=214))
+        .filter(|(ttl, _)| is_implausible(**ttl))
         .map(|(_, c)| *c)
         .sum::<u64>() as f64
         / n;
     if implausible >= 0.15 && with_ttl.len() >= 30 {
         let share = (implausible / IMPLAUSIBLE_OF_RANDOM).min(1.0);
-        return Test {
-            test: "ttl",
-            value: Some(implausible),
-            says: format!(
-                "{:.0} % of the sources have a TTL that no path through the internet gives: about {:.0} % have a random one",
-                implausible * 100.0,
-                share * 100.0
-            ),
-            ratio: RATIO_MAX,
-        };
+        let says = format!(
+            "{:.0} % of the sources have a TTL that no path through the internet gives: about {:.0} % have a random one",
+            implausible * 100.0,
+            share * 100.0
+        );
+        return said("ttl", implausible, says, RATIO_MAX);
     }
     let networks = of_networks.len() as u64;
     if networks < 12 {
-        return silent("ttl");
+        return Err(format!(
+            "the sources are in {networks} networks only: hosts of one network are at one distance"
+        ));
     }
     let mut by_network: BTreeMap<u8, u64> = BTreeMap::new();
     for ttl in &of_networks {
@@ -261,22 +417,17 @@ fn ttl(senders: &[Sender]) -> Test {
             counts.len()
         )
     };
-    Test {
-        test: "ttl",
-        value: Some(entropy),
-        says,
-        ratio,
-    }
+    said("ttl", entropy, says, ratio)
 }
 
 /// One address is at one distance.
-fn ttl_of_one(senders: &[Sender]) -> Test {
+fn ttl_of_one(senders: &[Sender]) -> Made {
     let repeated: Vec<_> = senders
         .iter()
         .filter(|s| s.packets >= 3 && s.ttl_max > 0)
         .collect();
     if repeated.len() < 10 {
-        return silent("ttl-of-one");
+        return Err("fewer than ten sources with a known TTL were seen three times".to_owned());
     }
     let wild = repeated
         .iter()
@@ -284,24 +435,20 @@ fn ttl_of_one(senders: &[Sender]) -> Test {
         .count();
     let share = wild as f64 / repeated.len() as f64;
     if share < 0.3 {
-        return silent("ttl-of-one");
+        return Ok(None);
     }
-    Test {
-        test: "ttl-of-one",
-        value: Some(share),
-        says: format!(
-            "{wild} of {} addresses that were seen repeatedly show TTLs far apart",
-            repeated.len()
-        ),
-        ratio: if share >= 0.5 { 100.0 } else { 10.0 },
-    }
+    let says = format!(
+        "{wild} of {} addresses that were seen repeatedly show TTLs far apart",
+        repeated.len()
+    );
+    said("ttl-of-one", share, says, if share >= 0.5 { 100.0 } else { 10.0 })
 }
 
 /// Reserved and unannounced space: nobody sends from there, so each such source is forged. Tools that avoid this space show none.
-fn space(senders: &[Sender], target: Ipv6Addr, atlas: &Atlas) -> (Test, Interval) {
+fn space(senders: &[Sender], target: Ipv6Addr, atlas: &Atlas) -> (Made, Interval) {
     let n = senders.len();
     if n < 5 {
-        return (silent("space"), Interval::ZERO);
+        return (Err(format!("there are {n} sources only")), Interval::ZERO);
     }
     // Inside a private network private sources are ordinary, and the local network's address plan is not the atlas's matter.
     let local = atlas.lookup(target).kind == Kind::Reserved;
@@ -359,15 +506,7 @@ fn space(senders: &[Sender], target: Ipv6Addr, atlas: &Atlas) -> (Test, Interval
     } else {
         1.0
     };
-    (
-        Test {
-            test: "space",
-            value: Some(share),
-            says,
-            ratio,
-        },
-        floor,
-    )
+    (said("space", share, says, ratio), floor)
 }
 
 /// Private, loopback, link-local or unique local: ordinary sources inside a local network.
@@ -384,19 +523,11 @@ fn is_private(address: Ipv6Addr) -> bool {
 }
 
 /// A uniform draw hits nearly as many /16 networks as there are draws; real hosts crowd in the networks that have customers.
-fn spread(senders: &[Sender]) -> Test {
-    let ipv4: Vec<Ipv6Addr> = senders
-        .iter()
-        .map(|s| s.address)
-        .filter(|a| a.to_ipv4_mapped().is_some())
-        .collect();
-    let n = ipv4.len() as f64;
-    if n < 300.0 {
-        return silent("spread");
-    }
-    let networks = ipv4.chunk_by(|a, b| network(*a) == network(*b)).count();
-    let expected = USABLE_SLASH16 * (1.0 - (-n / USABLE_SLASH16).exp());
-    let value = networks as f64 / expected;
+fn spread(senders: &[Sender]) -> Made {
+    let Some((networks, value)) = spread_of(senders) else {
+        return Err("there are fewer than 300 IPv4 sources".to_owned());
+    };
+    let n = senders.len() as f64;
     let ratio = match () {
         () if n >= 1_000.0 && value >= 0.85 => 30.0,
         () if value >= 0.95 => 5.0,
@@ -410,23 +541,37 @@ fn spread(senders: &[Sender]) -> Test {
         networks,
         value * 100.0
     );
-    Test {
-        test: "spread",
-        value: Some(value),
-        says,
-        ratio,
+    said("spread", value, says, ratio)
+}
+
+/// /16 networks of IPv4 sources, and their number over that of a uniform draw; `None` below 300 sources.
+pub(crate) fn spread_of(senders: &[Sender]) -> Option<(usize, f64)> {
+    let ipv4: Vec<Ipv6Addr> = senders
+        .iter()
+        .map(|s| s.address)
+        .filter(|a| a.to_ipv4_mapped().is_some())
+        .collect();
+    let n = ipv4.len() as f64;
+    if n < 300.0 {
+        return None;
     }
+    let networks = ipv4.chunk_by(|a, b| network(*a) == network(*b)).count();
+    let expected = USABLE_SLASH16 * (1.0 - (-n / USABLE_SLASH16).exp());
+    Some((networks, networks as f64 / expected))
 }
 
 /// A sender has one address and uses it for all its packets; a forger has a new one for each.
-fn repeats(senders: &[Sender], part: &Part, level: u32) -> Test {
+fn repeats(senders: &[Sender], part: &Part, level: u32) -> Made {
     let n = senders.len();
     let packets: u64 = senders.iter().map(|s| s.packets).sum();
     // What was observed, not what it stands for. In a sample nearly every source comes once, whether or not it sends more.
     let packets = (packets as f64 / part.sampling).round() as u64;
     let per_source = packets as f64 / n.max(1) as f64;
-    if n == 0 || packets < 50 || part.sampling >= 1.5 && per_source < 3.0 {
-        return silent("repeats");
+    if n == 0 || packets < 50 {
+        return Err("fewer than 50 packets were seen".to_owned());
+    }
+    if part.sampling >= SAMPLED_FROM && per_source < 3.0 {
+        return Err("in a sample nearly every source is seen once, whatever it sends".to_owned());
     }
     let short = part.last_ns - part.first_ns < 1_000_000_000;
     let ratio = match () {
@@ -453,12 +598,39 @@ fn repeats(senders: &[Sender], part: &Part, level: u32) -> Test {
     } else {
         format!("{per_source:.1} packets from each source")
     };
-    Test {
-        test: "repeats",
-        value: Some(per_source),
-        says,
-        ratio,
+    said("repeats", per_source, says, ratio)
+}
+
+/// Machines have their own speeds. Who draws each packet's address anew from a pool gives all addresses of it about as many packets, as
+/// many more or fewer as chance does. Counts are then Poisson without the zeros, which nobody sees: for a Poisson mean of `l` the mean of
+/// those seen is `m = l / (1 - exp(-l))`, and their variance over their mean `1 + l - m`. The value is the variance over what that gives.
+fn rates(senders: &[Sender], part: &Part) -> Made {
+    let n = senders.len() as f64;
+    let observed = || senders.iter().map(|s| s.packets as f64 / part.sampling);
+    let mean = observed().sum::<f64>() / n.max(1.0);
+    if senders.len() < 100 || mean < 1.5 {
+        return Err("too few packets from each source to compare their speeds".to_owned());
     }
+    // Of a mixture it would only say that it is one.
+    let once = observed().filter(|packets| *packets < 1.5).count();
+    if once * 2 > senders.len() {
+        return Err("most sources were seen once: their speeds cannot be compared".to_owned());
+    }
+    let variance = observed().map(|packets| (packets - mean).powi(2)).sum::<f64>() / n;
+    let poisson = (0..100).fold(mean, |l, _| mean * (1.0 - (-l).exp()));
+    let value = variance / (mean * (1.0 + poisson - mean)).max(1e-9);
+    let (ratio, what) = match () {
+        () if value >= 5.0 => (1.0 / 50.0, "each has its own speed, as machines have"),
+        () if value >= 1.8 => (1.0 / 10.0, "they differ in speed more than chance gives"),
+        () if (0.7..=1.3).contains(&value) && mean >= 3.0 => {
+            (5.0, "as if each packet drew its address anew from a pool")
+        }
+        () => (1.0, "which says little"),
+    };
+    let says = format!(
+        "{mean:.1} packets from each source, and they vary {value:.1} times as much as chance gives: {what}"
+    );
+    said("rates", value, says, ratio)
 }
 
 /// Two significant digits: a pool size is no more certain than that.
@@ -468,24 +640,20 @@ fn round_two(value: f64) -> u64 {
 }
 
 /// A real block of 256 addresses has gaps; a forger who stays inside his own block uses all of it.
-fn density(senders: &[Sender]) -> Test {
+fn density(senders: &[Sender]) -> Made {
     let full: usize = senders
         .chunk_by(|a, b| a.address.to_bits() >> 8 == b.address.to_bits() >> 8)
         .filter(|block| block.len() >= 200 && block[0].address.to_ipv4_mapped().is_some())
         .map(<[Sender]>::len)
         .sum();
     if senders.len() < 100 || (full as f64) < 0.6 * senders.len() as f64 {
-        return silent("density");
+        return Ok(None);
     }
-    Test {
-        test: "density",
-        value: Some(full as f64 / senders.len() as f64),
-        says: format!(
-            "{full} of {} sources fill whole blocks of 256 addresses, which real networks do not",
-            senders.len()
-        ),
-        ratio: 100.0,
-    }
+    let says = format!(
+        "{full} of {} sources fill whole blocks of 256 addresses, which real networks do not",
+        senders.len()
+    );
+    said("density", full as f64 / senders.len() as f64, says, 100.0)
 }
 
 #[cfg(test)]
@@ -504,20 +672,26 @@ mod tests {
             ttl_first: ttl,
             completed: false,
             denied: false,
+            window: 0,
+            options: 0,
         }
+    }
+
+    fn ratio(made: Made) -> f64 {
+        made.ok().flatten().map_or(1.0, |test| test.ratio)
     }
 
     #[test]
     fn one_ttl_from_many_networks_is_forged_and_many_are_not() {
         let same: Vec<_> = (1..200u32).map(|i| sender(i << 16, 242, 1)).collect();
-        assert!(ttl(&same).ratio >= 100.0);
+        assert!(ratio(ttl(&same)) >= 100.0);
         let many: Vec<_> = (1..200u32)
             .map(|i| sender(i << 16, 40 + (i * 7 % 20) as u8, 1))
             .collect();
-        assert!(ttl(&many).ratio <= 0.01);
+        assert!(ratio(ttl(&many)) <= 0.01);
         let one_network: Vec<_> = (1..200u32).map(|i| sender(0x0a00_0000 | i, 64, 1)).collect();
         assert_eq!(
-            ttl(&one_network).ratio,
+            ratio(ttl(&one_network)),
             1.0,
             "hosts of one network are at one distance"
         );
@@ -526,7 +700,7 @@ mod tests {
     #[test]
     fn random_ttls_are_forged() {
         let random: Vec<_> = (0..256u32).map(|i| sender(i << 16, i as u8, 1)).collect();
-        assert!(ttl(&random).ratio >= 100.0);
+        assert!(ratio(ttl(&random)) >= 100.0);
     }
 
     #[test]
@@ -535,7 +709,9 @@ mod tests {
             for open in [0.0, 0.3, 1.0] {
                 let v = verdict(
                     odds,
+                    false,
                     open,
+                    0.1,
                     Interval {
                         estimate: 0.1,
                         low: 0.05,

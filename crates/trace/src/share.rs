@@ -1,11 +1,30 @@
 //! Shares by country, network, prefix and kind, with intervals.
 //!
-//! The unit that is resampled is the network, not the packet: packets of one bot are not independent, and neither are the
-//! bots of one provider. Each of [`DRAWS`] draws gives every network a Poisson(1) weight (Poisson bootstrap, Hanley and
-//! MacGibbon 2006), adds the sampling error of the sources by a Dirichlet draw, and, for countries, the error of the
-//! database: a label is right with a probability drawn from a Beta distribution by kind of network, and where it is wrong
-//! the share goes to the other countries in proportion. The interval is from the 2.5 to the 97.5 percentile, widened to hold
-//! the estimate. All draws come from one seeded generator, so the same input gives the same interval.
+//! # What is uncertain
+//!
+//! The question is where *this* attack came from, not where another one of the same makers would. A complete capture holds every packet
+//! of it: then nothing is left to chance but the labels, and resampling networks would answer another question with intervals that are
+//! far too wide. So each source of error enters by the part that was not seen ([`Seen`]), the finite-population correction of survey
+//! sampling (Cochran 1977, section 2.6):
+//!
+//! - *Packets were sampled* by an exporter, one in `s`: each observed packet is an independent draw, so the packets' shares err as a
+//!   multinomial of the observed packets does; its deviations are scaled by sqrt(1 - 1/s).
+//! - *Sources were sampled* (more pairs of hosts than the table holds): the error of as many effective sources, scaled likewise.
+//! - *Sources stay unseen* when packets are sampled, the slow ones more than the fast ones, and those of one network are alike. How many
+//!   there are is told by those that were seen once and twice (Chao 1984). Shares by sources resample networks (Poisson bootstrap, Hanley
+//!   and MacGibbon 2006; /24 and /48 blocks where there are fewer than 50 networks), scaled by sqrt(unseen part). Where nothing was seen
+//!   of a population but a sample of its networks, the part is 1, and the interval is the cluster bootstrap as it stands.
+//!
+//! - *Labels are wrong* in any case: a database puts a whole announced prefix into a wrong country. So it is the place that is drawn to
+//!   be wrong, with all its sources, not a share of a country: with a rate drawn from a Beta distribution for its kind of network, one
+//!   rate for all places of a kind, and its weight goes to another country, drawn in proportion to their shares. The heaviest
+//!   [`PLACES_MAX`] places are drawn one by one, the others by their mean. What is in a place says how probable that is, by Bayes: a
+//!   block labelled with a country that otherwise has hardly a bot, and that is as full of them as the blocks of another, is more
+//!   probably the other's ([`Space`]).
+//! - *The audience* that is counted as attack is taken out with its own uncertainty ([`crate::audience`]).
+//!
+//! Each of [`DRAWS`] draws has its own generator, seeded by its number, so neither order nor threads could change a result. The interval is
+//! from the 2.5 to the 97.5 percentile, widened to hold the estimate.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +34,9 @@ use rand_distr::{Beta, Distribution, Gamma};
 use rand_pcg::Pcg64Mcg;
 use rand_pcg::rand_core::RngCore;
 
-/// Draws of the bootstrap.
+use crate::audience::Usual;
+
+/// Draws of each interval.
 pub const DRAWS: usize = 1_000;
 /// Networks and prefixes that are listed with an interval.
 pub const LISTED: usize = 50;
@@ -24,9 +45,16 @@ pub const LISTED: usize = 50;
 const UNITS_MAX: usize = 2_048;
 /// Networks from which on the network is the unit of resampling; below, it is the prefix of /24 or /48.
 const NETWORKS_MIN: usize = 50;
+/// Places whose label is drawn to be wrong or right one by one.
+pub const PLACES_MAX: usize = 2_048;
+/// Weights of "the label is right" and "it is wrong" (Beta): countries of fixed lines, of mobile networks, of hosting, proxies, satellites
+/// and anycast (SCIENCE 5.3); then the network that announces an address, and its kind, which are this project's judgement.
+const RIGHT: [(f64, f64); 5] = [(98.0, 2.0), (95.0, 5.0), (85.0, 15.0), (198.0, 2.0), (95.0, 5.0)];
+const NETWORK_LABEL: usize = 3;
+const KIND_LABEL: usize = 4;
 
 /// An estimate with its 95 % interval; fractions of one.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Interval {
     /// Best estimate.
     pub estimate: f64,
@@ -112,6 +140,84 @@ pub struct Placement {
     pub networks_total: u64,
 }
 
+/// How much was seen of what is asked about: fractions from 0 to 1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Seen {
+    /// Observed packets over all: one over the sampling rate.
+    pub packets: f64,
+    /// Sources kept over those observed: below 1 where the table of conversations is a sample.
+    pub kept: f64,
+    /// Sources observed and kept over all there are.
+    pub sources: f64,
+}
+
+impl Seen {
+    /// Everything was seen.
+    pub const ALL: Seen = Seen {
+        packets: 1.0,
+        kept: 1.0,
+        sources: 1.0,
+    };
+
+    /// From the packets that each observed one stands for, the level of the sample of sources, and the sources.
+    pub fn of(sampling: f64, level: u32, senders: &[Sender]) -> Seen {
+        let kept = 0.5f64.powi(level.min(63) as i32);
+        if sampling < crate::SAMPLED_FROM {
+            return Seen {
+                kept,
+                sources: kept,
+                ..Seen::ALL
+            };
+        }
+        let seen = |times: f64| {
+            let all = senders.iter().map(|s| (s.packets as f64 / sampling).round());
+            all.filter(|n| *n == times).count() as f64
+        };
+        let (once, twice) = (seen(1.0), seen(2.0));
+        let unseen = once * (once - 1.0).max(0.0) / (2.0 * (twice + 1.0));
+        let n = senders.len() as f64;
+        Seen {
+            packets: 1.0 / sampling,
+            kept,
+            sources: kept * n / (n + unseen).max(1.0),
+        }
+    }
+}
+
+/// Where a part of the senders is, with all that is asked about it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Located<K> {
+    /// Which country, network or kind.
+    pub key: K,
+    /// Share of the packets.
+    pub by_packets: Interval,
+    /// Share of the sources.
+    pub by_sources: Interval,
+    /// Sources.
+    pub distinct: u64,
+    /// Probability that it has more than half of the packets.
+    pub majority: f64,
+    /// Probability that it has the largest share of the packets.
+    pub first: f64,
+    /// Its share of the normal clients, where they are known.
+    pub usual: Option<Interval>,
+    /// Its share of the packets over its share of the clients.
+    pub over: Option<Interval>,
+}
+
+/// Where senders are.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Location {
+    /// Every country, largest share of packets first, ties by key.
+    pub countries: Vec<Located<Country>>,
+    /// Networks, the [`LISTED`] largest.
+    pub networks: Vec<Located<Network>>,
+    /// Kinds of network.
+    pub kinds: Vec<Located<Kind>>,
+    /// Share of the packets that are the audience's and were taken out.
+    pub taken_out: Interval,
+}
+
 #[derive(Clone, Copy, Default)]
 struct Weight {
     packets: u64,
@@ -119,12 +225,43 @@ struct Weight {
 }
 
 /// What of a place is a key of some list.
-#[derive(Clone, Copy)]
-struct Spot {
-    country: Country,
-    asn: u32,
-    kind: Kind,
-    prefix: Prefix,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Spot {
+    pub(crate) country: Country,
+    pub(crate) asn: u32,
+    pub(crate) kind: Kind,
+    pub(crate) prefix: Prefix,
+}
+
+impl Spot {
+    pub(crate) fn of(id: PlaceId, atlas: &Atlas) -> Spot {
+        let place = atlas.place(id);
+        Spot {
+            country: place.country,
+            asn: place.asn,
+            kind: place.kind,
+            prefix: place.prefix,
+        }
+    }
+
+    /// Which of [`RIGHT`] the country label follows; none where there is no label that could be wrong.
+    fn country_label(&self) -> Option<usize> {
+        match self.kind {
+            Kind::Reserved => None,
+            _ if self.country == Country::UNKNOWN => None,
+            Kind::Mobile => Some(1),
+            Kind::Hosting | Kind::Proxy | Kind::Tor | Kind::Satellite | Kind::Anycast => Some(2),
+            Kind::Unknown | Kind::Access => Some(0),
+        }
+    }
+
+    fn network_label(&self) -> Option<usize> {
+        (self.asn != 0).then_some(NETWORK_LABEL)
+    }
+
+    fn kind_label(&self) -> Option<usize> {
+        (self.kind != Kind::Reserved).then_some(KIND_LABEL)
+    }
 }
 
 /// Sources of one place in one unit of resampling.
@@ -135,109 +272,303 @@ struct Cell {
     weight: Weight,
 }
 
-/// Places senders and gives the shares.
-pub fn place(senders: &[Sender], atlas: &Atlas) -> Placement {
-    if senders.is_empty() {
-        return Placement::default();
-    }
-    let addresses: Vec<_> = senders.iter().map(|s| s.address).collect();
-    let mut ids = Vec::with_capacity(addresses.len());
-    atlas.lookup_all(&addresses, &mut ids);
+/// Addresses at equal distances that tell how much of the announced IPv4 space each country has.
+const SPACE_ASKED: u32 = 1 << 16;
+/// Bounds of the factor by which what is in a place moves the odds that its label is wrong.
+const ODDS: (f64, f64) = (0.2, 100.0);
+/// How unevenly places of one country are filled: the shape of a Gamma distribution of their density. Nobody knows it of a botnet, so
+/// draws take turns: very unevenly (most places have hardly any sender), and up to about as chance and large providers give.
+const UNEVEN: [f64; 3] = [0.1, 0.4, 1.6];
+/// Places that are gone through together.
+const BLOCK: usize = 64;
 
-    let mut asns: Vec<u32> = {
-        let mut distinct = ids.clone();
-        distinct.sort_unstable();
-        distinct.dedup();
-        distinct.iter().map(|id| atlas.place(*id).asn).collect()
-    };
-    asns.sort_unstable();
-    asns.dedup();
-    let by_network = asns.len() >= NETWORKS_MIN;
+/// How much announced IPv4 space countries have, and so how full of senders they are.
+struct Space {
+    /// Shares of it.
+    shares: BTreeMap<Country, f64>,
+    /// Addresses in all.
+    announced: f64,
+}
 
-    // One cell for each (unit, place): sorted runs instead of a map, since there may be a million sources.
-    let mut keyed: Vec<(u128, PlaceId, u64)> = ids
-        .iter()
-        .zip(senders)
-        .map(|(id, sender)| {
-            let unit = if by_network {
-                u128::from(atlas.place(*id).asn)
-            } else {
-                let bits = if sender.address.to_ipv4_mapped().is_some() {
-                    8
-                } else {
-                    80
-                };
-                sender.address.to_bits() >> bits
-            };
-            (unit, *id, sender.packets)
-        })
-        .collect();
-    keyed.sort_unstable();
-    let mut cells: Vec<Cell> = Vec::new();
-    let mut units = 0;
-    for of_unit in keyed.chunk_by(|a, b| a.0 == b.0) {
-        for run in of_unit.chunk_by(|a, b| a.1 == b.1) {
-            let weight = Weight {
-                packets: run.iter().map(|r| r.2).sum(),
-                sources: run.len() as u64,
-            };
-            cells.push(cell(units, run[0].1, weight, atlas));
+impl Space {
+    fn of(atlas: &Atlas) -> Space {
+        let step = u32::MAX / SPACE_ASKED;
+        let addresses: Vec<_> = (0..SPACE_ASKED)
+            .map(|i| std::net::Ipv4Addr::from_bits(i * step + step / 2).to_ipv6_mapped())
+            .collect();
+        let mut ids = Vec::with_capacity(addresses.len());
+        atlas.lookup_all(&addresses, &mut ids);
+        let mut shares: BTreeMap<Country, f64> = BTreeMap::new();
+        let mut all = 0.0;
+        for place in ids.iter().map(|id| atlas.place(*id)).filter(|place| place.routed) {
+            *shares.entry(place.country).or_default() += 1.0;
+            all += 1.0;
         }
-        units += 1;
+        shares.values_mut().for_each(|share| *share /= f64::max(all, 1.0));
+        Space {
+            shares,
+            announced: (all * f64::from(step)).max(1.0),
+        }
     }
 
-    drop(keyed);
-    let units = group_units(&mut cells, units as usize);
+    fn share(&self, country: Country) -> f64 {
+        let share = self.shares.get(&country).copied().unwrap_or(0.0);
+        share.max(1.0 / f64::from(SPACE_ASKED))
+    }
 
-    let total: f64 = senders.iter().map(|s| s.packets as f64).sum();
-    let squares: f64 = senders.iter().map(|s| (s.packets as f64).powi(2)).sum();
-    let effective = total * total / squares.max(1.0);
-    let draws = Draws {
-        units,
-        cells: &cells,
-        effective,
-    };
-
-    let countries = draws.shares(|spot| spot.country, usize::MAX, true);
-    let kinds = draws.shares(|spot| spot.kind, usize::MAX, false);
-    let prefixes = draws.shares(|spot| spot.prefix, LISTED, false);
-    let networks = draws.shares(|spot| spot.asn, LISTED, false);
-    let listed: Vec<u32> = networks.iter().map(|counted| counted.key).collect();
-    let of_listed: Vec<(u32, &Cell)> = cells
-        .iter()
-        .map(|cell| (cell.spot.asn, cell))
-        .filter(|(asn, _)| listed.contains(asn))
-        .collect();
-    let networks = networks
-        .into_iter()
-        .map(|counted| Counted {
-            key: describe(counted.key, &of_listed, atlas),
-            share: counted.share,
-            distinct: counted.distinct,
-        })
-        .collect();
-    Placement {
-        countries,
-        networks,
-        prefixes,
-        kinds,
-        networks_total: asns.len() as u64,
+    /// For a place of `n` senders labelled with slot `label`: how many times as probable it is that the label is wrong than its kind alone
+    /// says, and how probable each slot is then. `slots` are the countries with their senders. `None` where its size is not known.
+    ///
+    /// If it is country `d`'s, its number is negative binomial around `d`'s density times its size; a wrong place is
+    /// anywhere as probably as there is space.
+    fn odds(
+        &self,
+        prefix: Prefix,
+        n: f64,
+        label: usize,
+        slots: &[(Country, f64)],
+        uneven: f64,
+    ) -> Option<(f64, Vec<f64>)> {
+        if prefix.len < 96 {
+            return None;
+        }
+        let size = 2f64.powi(128 - i32::from(prefix.len)) / self.announced;
+        // But for what all countries share.
+        let likelihood = |mean: f64| {
+            let mean = mean.max(1e-12);
+            n * mean.ln() - (n + uneven) * (mean + uneven).ln()
+        };
+        let (country, senders) = *slots.get(label)?;
+        let own = self.share(country);
+        // What the others of its country tell: it must not speak for itself.
+        let as_labelled = likelihood((senders - n + 0.5) / (own - size).max(0.05 * own) * size);
+        let mut to: Vec<f64> = slots
+            .iter()
+            .map(|(country, senders)| {
+                let space = self.share(*country);
+                let ratio = (likelihood(senders / space * size) - as_labelled).min(30.0).exp();
+                space / (1.0 - own).max(0.1) * ratio
+            })
+            .collect();
+        to[label] = 0.0;
+        let odds: f64 = to.iter().sum();
+        Some((odds.clamp(ODDS.0, ODDS.1), to))
     }
 }
 
-fn cell(unit: u32, id: PlaceId, weight: Weight, atlas: &Atlas) -> Cell {
-    let place = atlas.place(id);
-    let spot = Spot {
-        country: place.country,
-        asn: place.asn,
-        kind: place.kind,
-        prefix: place.prefix,
+/// Senders by unit and place.
+struct Cells {
+    units: usize,
+    all: Vec<Cell>,
+    networks: usize,
+    /// Packets observed.
+    observed: f64,
+    /// As many sources of equal weight would have this sampling error.
+    effective: f64,
+    seen: Seen,
+}
+
+impl Cells {
+    fn of(senders: &[Sender], atlas: &Atlas, seen: Seen) -> Cells {
+        let addresses: Vec<_> = senders.iter().map(|s| s.address).collect();
+        let mut ids = Vec::with_capacity(addresses.len());
+        atlas.lookup_all(&addresses, &mut ids);
+        let mut asns: Vec<u32> = {
+            let mut distinct = ids.clone();
+            distinct.sort_unstable();
+            distinct.dedup();
+            distinct.iter().map(|id| atlas.place(*id).asn).collect()
+        };
+        asns.sort_unstable();
+        asns.dedup();
+        let by_network = asns.len() >= NETWORKS_MIN;
+
+        // One cell for each (unit, place): sorted runs instead of a map, since there may be a million sources.
+        let mut keyed: Vec<(u128, PlaceId, u64)> = ids
+            .iter()
+            .zip(senders)
+            .map(|(id, sender)| {
+                let unit = if by_network {
+                    u128::from(atlas.place(*id).asn)
+                } else {
+                    let bits = if sender.address.to_ipv4_mapped().is_some() {
+                        8
+                    } else {
+                        80
+                    };
+                    sender.address.to_bits() >> bits
+                };
+                (unit, *id, sender.packets)
+            })
+            .collect();
+        keyed.sort_unstable();
+        let mut all: Vec<Cell> = Vec::new();
+        let mut units = 0;
+        for of_unit in keyed.chunk_by(|a, b| a.0 == b.0) {
+            for run in of_unit.chunk_by(|a, b| a.1 == b.1) {
+                let weight = Weight {
+                    packets: run.iter().map(|r| r.2).sum(),
+                    sources: run.len() as u64,
+                };
+                all.push(Cell {
+                    unit: units,
+                    place: run[0].1,
+                    spot: Spot::of(run[0].1, atlas),
+                    weight,
+                });
+            }
+            units += 1;
+        }
+        drop(keyed);
+        let units = group_units(&mut all, units as usize);
+        let total: f64 = senders.iter().map(|s| s.packets as f64).sum();
+        let squares: f64 = senders.iter().map(|s| (s.packets as f64).powi(2)).sum();
+        Cells {
+            units,
+            all,
+            networks: asns.len(),
+            observed: total * seen.packets,
+            effective: total * total / squares.max(1.0),
+            seen,
+        }
+    }
+
+    /// Name, country and kind of each listed network.
+    fn described<T, U>(
+        &self,
+        rows: Vec<T>,
+        asn: impl Fn(&T) -> u32,
+        atlas: &Atlas,
+        with: impl Fn(T, Network) -> U,
+    ) -> Vec<U> {
+        let listed: Vec<u32> = rows.iter().map(&asn).collect();
+        let of_listed: Vec<(u32, &Cell)> = self
+            .all
+            .iter()
+            .map(|cell| (cell.spot.asn, cell))
+            .filter(|(asn, _)| listed.contains(asn))
+            .collect();
+        let named = |row: T| {
+            let network = describe(asn(&row), &of_listed, atlas);
+            with(row, network)
+        };
+        rows.into_iter().map(named).collect()
+    }
+}
+
+/// Places senders and gives their shares of the packets.
+pub fn place(senders: &[Sender], atlas: &Atlas, seen: Seen) -> Placement {
+    if senders.is_empty() {
+        return Placement::default();
+    }
+    let cells = Cells::of(senders, atlas, seen);
+    let space = Space::of(atlas);
+    fn counted<K>(rows: Vec<Row<K>>) -> Vec<Counted<K>> {
+        let of = |row: Row<K>| Counted {
+            key: row.key,
+            share: row.packets.interval,
+            distinct: row.distinct,
+        };
+        rows.into_iter().map(of).collect()
+    }
+    let list = |seed| List {
+        listed: LISTED,
+        seed,
+        sources: false,
+        usual: None,
+        space: None,
     };
-    Cell {
-        unit,
-        place: id,
-        spot,
-        weight,
+    let everything = |seed| List {
+        listed: usize::MAX,
+        ..list(seed)
+    };
+    let (countries, _) = cells.shares(
+        &List {
+            space: Some(&space),
+            ..everything(1)
+        },
+        |spot| spot.country,
+        Spot::country_label,
+    );
+    let (kinds, _) = cells.shares(&everything(2), |spot| spot.kind, Spot::kind_label);
+    let (prefixes, _) = cells.shares(&list(3), |spot| spot.prefix, |_| None);
+    let (networks, _) = cells.shares(&list(4), |spot| spot.asn, Spot::network_label);
+    let networks = cells.described(
+        counted(networks),
+        |row| row.key,
+        atlas,
+        |row, key| Counted {
+            key,
+            share: row.share,
+            distinct: row.distinct,
+        },
+    );
+    Placement {
+        countries: counted(countries),
+        networks,
+        prefixes: counted(prefixes),
+        kinds: counted(kinds),
+        networks_total: cells.networks as u64,
+    }
+}
+
+/// Places the machines that sent, by packets and by sources, with the audience taken out.
+pub(crate) fn locate(senders: &[Sender], atlas: &Atlas, seen: Seen, usual: Option<&Usual>) -> Location {
+    if senders.is_empty() {
+        return Location::default();
+    }
+    let cells = Cells::of(senders, atlas, seen);
+    let space = Space::of(atlas);
+    let list = |seed, listed| List {
+        listed,
+        seed,
+        sources: true,
+        usual,
+        space: None,
+    };
+    fn located<K>(rows: Vec<Row<K>>) -> Vec<Located<K>> {
+        let of = |row: Row<K>| Located {
+            key: row.key,
+            by_packets: row.packets.interval,
+            by_sources: row.sources.interval,
+            distinct: row.distinct,
+            majority: row.packets.majority,
+            first: row.packets.first,
+            usual: row.usual,
+            over: row.over,
+        };
+        rows.into_iter().map(of).collect()
+    }
+    let (countries, taken_out) = cells.shares(
+        &List {
+            space: Some(&space),
+            ..list(5, usize::MAX)
+        },
+        |spot| spot.country,
+        Spot::country_label,
+    );
+    let (kinds, _) = cells.shares(&list(6, usize::MAX), |spot| spot.kind, Spot::kind_label);
+    let (networks, _) = cells.shares(&list(7, LISTED), |spot| spot.asn, Spot::network_label);
+    let networks = cells.described(
+        located(networks),
+        |row| row.key,
+        atlas,
+        |row, key| Located {
+            key,
+            by_packets: row.by_packets,
+            by_sources: row.by_sources,
+            distinct: row.distinct,
+            majority: row.majority,
+            first: row.first,
+            usual: row.usual,
+            over: row.over,
+        },
+    );
+    Location {
+        countries: located(countries),
+        networks,
+        kinds: located(kinds),
+        taken_out,
     }
 }
 
@@ -289,27 +620,100 @@ fn describe(asn: u32, cells: &[(u32, &Cell)], atlas: &Atlas) -> Network {
     }
 }
 
-struct Draws<'a> {
-    units: usize,
-    cells: &'a [Cell],
-    effective: f64,
+/// What is asked for.
+struct List<'a> {
+    /// How many keys; the others share one slot and are left out.
+    listed: usize,
+    /// Distinguishes the draws of one list from another's.
+    seed: u64,
+    /// Shares by sources too.
+    sources: bool,
+    /// The audience to take out and to compare with.
+    usual: Option<&'a Usual>,
+    /// For lists of countries: what says how probable a wrong label is.
+    space: Option<&'a Space>,
 }
 
-/// Draws that are summed side by side: the sums of one slot in so many draws lie together, so one pass over what the units give
-/// serves them all.
-const LANES: usize = 8;
+/// What the draws say of one key by one measure.
+#[derive(Clone, Copy, Default)]
+struct Said {
+    interval: Interval,
+    majority: f64,
+    first: f64,
+}
 
-impl Draws<'_> {
-    /// Shares of the packets by a key of the place. Keys beyond the `listed` largest share one slot and are left out.
-    /// With `labels`, the error of country labels is part of the interval.
+struct Row<K> {
+    key: K,
+    packets: Said,
+    sources: Said,
+    distinct: u64,
+    usual: Option<Interval>,
+    over: Option<Interval>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Measure {
+    Packets,
+    Sources,
+}
+
+impl Measure {
+    fn of(self, weight: Weight) -> f64 {
+        match self {
+            Measure::Packets => weight.packets as f64,
+            Measure::Sources => weight.sources as f64,
+        }
+    }
+}
+
+/// A generator of its own for each draw: what one draw takes from it changes no other.
+fn random(seed: u64, measure: Measure, draw: usize) -> Pcg64Mcg {
+    let mix = detect::conversation::mix;
+    let low = mix(seed << 40 ^ (measure as u64) << 32 ^ draw as u64 ^ 0x0e91_ce47_e201_0310);
+    Pcg64Mcg::new(u128::from(mix(low ^ 0x7c15_9e37_79b9_4a7c)) << 64 | u128::from(low))
+}
+
+fn quantile(sorted: &[f64], q: f64, otherwise: f64) -> f64 {
+    let at = ((sorted.len() as f64 - 1.0) * q).round();
+    sorted.get(at as usize).copied().unwrap_or(otherwise)
+}
+
+/// The interval of drawn values around an estimate.
+fn interval(values: &mut [f64], estimate: f64) -> Interval {
+    values.sort_unstable_by(f64::total_cmp);
+    Interval {
+        estimate,
+        low: quantile(values, 0.025, estimate).min(estimate),
+        high: quantile(values, 0.975, estimate).max(estimate),
+    }
+}
+
+/// A place whose label is drawn to be right or wrong.
+struct Heavy {
+    slot: u32,
+    share: f64,
+    /// How many times the odds that it is wrong are those of its kind.
+    odds: f64,
+    /// Where it is then: running sums over the slots. Empty: anywhere else, by the slots' shares.
+    to: Vec<f32>,
+}
+
+/// Labels that may be wrong: heavy places one by one, by kind of label and the most doubtful first, and what is left by slot.
+struct Labels {
+    heavy: Vec<Vec<Heavy>>,
+    light: Vec<Vec<f64>>,
+}
+
+impl Cells {
+    /// Shares by a key of the place, and the share of the packets that are the audience's.
     fn shares<K: Ord + Copy>(
         &self,
+        list: &List<'_>,
         key: impl Fn(&Spot) -> K,
-        listed: usize,
-        labels: bool,
-    ) -> Vec<Counted<K>> {
+        label: impl Fn(&Spot) -> Option<usize>,
+    ) -> (Vec<Row<K>>, Interval) {
         let mut order: Vec<(K, Weight)> = self
-            .cells
+            .all
             .iter()
             .map(|cell| (key(&cell.spot), cell.weight))
             .collect();
@@ -322,25 +726,219 @@ impl Draws<'_> {
             }
             same
         });
-        let all: f64 = order.iter().map(|(_, w)| w.packets as f64).sum();
         order.sort_by(|a, b| b.1.packets.cmp(&a.1.packets).then(a.0.cmp(&b.0)));
-        order.truncate(listed);
+        order.truncate(list.listed);
         let shown = order.len();
         let slot_of: BTreeMap<K, u32> = order
             .iter()
             .enumerate()
             .map(|(i, (k, _))| (*k, i as u32))
             .collect();
-        let slots = shown + 1; // the last one is "all others"
-        let slot = |cell: &Cell| slot_of.get(&key(&cell.spot)).copied().unwrap_or(shown as u32);
-
-        // What each unit gives to each slot, units side by side: one entry for each pair.
-        let mut given: Vec<(u32, u32, u64)> = self
-            .cells
+        // The last slot is "all others".
+        let slots: Vec<u32> = self
+            .all
             .iter()
-            .map(|cell| (cell.unit, slot(cell), cell.weight.packets))
+            .map(|cell| slot_of.get(&key(&cell.spot)).copied().unwrap_or(shown as u32))
             .collect();
-        given.sort_unstable();
+        let mut expected = vec![Default::default(); shown + 1];
+        if let Some(usual) = list.usual {
+            for (spot, clients) in &usual.cells {
+                let slot = slot_of.get(&key(spot)).copied().unwrap_or(shown as u32);
+                expected[slot as usize] += *clients;
+            }
+        }
+        let drawn = |measure| self.draw(list, measure, shown + 1, &slots, &label, &expected);
+        let packets = drawn(Measure::Packets);
+        let sources = if list.sources {
+            Some(drawn(Measure::Sources))
+        } else {
+            None
+        };
+        let mut taken = packets.taken;
+        let taken_out = interval(&mut taken, packets.taken_estimate).clamped();
+        let clients = list.usual.map_or(0.0, |usual| usual.clients);
+        let mut leads = vec![0u32; shown];
+        for draw in 0..DRAWS {
+            let best = (0..shown).max_by(|a, b| {
+                let of = |slot: usize| packets.values[slot].get(draw).copied().unwrap_or(0.0);
+                of(*a).total_cmp(&of(*b)).then(b.cmp(a))
+            });
+            if let Some(best) = best {
+                leads[best] += 1;
+            }
+        }
+        let probability = |n: usize| (n as f64 + 0.5) / (DRAWS as f64 + 1.0);
+        let mut rows: Vec<Row<K>> = Vec::with_capacity(shown);
+        for (slot, (key, weight)) in order.into_iter().enumerate() {
+            let mut values = packets.values[slot].clone();
+            let majority = probability(values.iter().filter(|share| **share > 0.5).count());
+            let estimate = packets.estimates[slot];
+            let (usual, over) = if clients > 0.0 {
+                let (usual, over) = against(expected[slot].clients, clients, &values, estimate, list.seed);
+                (Some(usual), Some(over))
+            } else {
+                (None, None)
+            };
+            let sources = sources.as_ref().map_or_else(Said::default, |drawn| Said {
+                interval: interval(&mut drawn.values[slot].clone(), drawn.estimates[slot]).clamped(),
+                ..Said::default()
+            });
+            rows.push(Row {
+                key,
+                packets: Said {
+                    interval: interval(&mut values, estimate).clamped(),
+                    majority,
+                    first: probability(leads[slot] as usize),
+                },
+                sources,
+                distinct: weight.sources,
+                usual,
+                over,
+            });
+        }
+        rows.sort_by(|a, b| {
+            let (a_share, b_share) = (a.packets.interval.estimate, b.packets.interval.estimate);
+            b_share.total_cmp(&a_share).then(a.key.cmp(&b.key))
+        });
+        (rows, taken_out)
+    }
+
+    /// Draws shares of slots by one measure.
+    fn draw(
+        &self,
+        list: &List<'_>,
+        measure: Measure,
+        slots: usize,
+        slot_of: &[u32],
+        label: &impl Fn(&Spot) -> Option<usize>,
+        expected: &[crate::audience::Expected],
+    ) -> Drawn {
+        let mut counts = vec![0.0; slots];
+        for (cell, slot) in self.all.iter().zip(slot_of) {
+            counts[*slot as usize] += measure.of(cell.weight);
+        }
+        let total: f64 = counts.iter().sum();
+        let by_sources = measure == Measure::Sources;
+        // Where no space is asked for, how uneven it is does not matter.
+        let turns = if list.space.is_some() {
+            UNEVEN.as_slice()
+        } else {
+            &UNEVEN[..1]
+        };
+        let labels: Vec<Labels> = turns
+            .iter()
+            .map(|uneven| self.labels(list, measure, (slots, slot_of), label, total, *uneven))
+            .collect();
+        let given = self.given(measure, slot_of);
+        // What was not seen, by the square root of its part: of the units, of the packets, of the sources.
+        let units = if by_sources {
+            (1.0 - self.seen.sources).max(0.0).sqrt()
+        } else {
+            0.0
+        };
+        let packets = if by_sources {
+            0.0
+        } else {
+            (1.0 - self.seen.packets).max(0.0).sqrt()
+        };
+        let kept = if by_sources {
+            0.0
+        } else {
+            (1.0 - self.seen.kept).max(0.0).sqrt()
+        };
+        let expect = |expected: &crate::audience::Expected| {
+            if by_sources {
+                expected.sources
+            } else {
+                expected.packets
+            }
+        };
+        let subtract = |counts: &[f64], audience: &[f64], out: &mut Vec<f64>| -> f64 {
+            out.clear();
+            let mut taken = 0.0;
+            for (count, audience) in counts.iter().zip(audience) {
+                let theirs = audience.min(*count).max(0.0);
+                taken += theirs;
+                out.push(count - theirs);
+            }
+            let left: f64 = out.iter().sum();
+            // Where all is the audience's, nothing shows where the rest came from.
+            if left > 0.0 {
+                out.iter_mut().for_each(|x| *x /= left);
+            } else {
+                out.clear();
+                out.extend(counts.iter().map(|count| count / total));
+            }
+            taken / total
+        };
+        let usual = list.usual;
+        let mean: Vec<f64> = expected
+            .iter()
+            .map(|e| usual.map_or(0.0, |usual| usual.unserved_mean() * expect(e)))
+            .collect();
+        let mut estimates = Vec::new();
+        let taken_estimate = subtract(&counts, &mean, &mut estimates);
+        let takes = usual.is_some_and(Usual::may_be_inside);
+        let mut drawn = Drawn {
+            values: vec![Vec::with_capacity(DRAWS); slots],
+            taken: Vec::with_capacity(DRAWS),
+            estimates,
+            taken_estimate,
+        };
+        let base: Vec<f64> = counts.iter().map(|count| count / total).collect();
+        let (mut p, mut now) = (Vec::with_capacity(slots), vec![0.0; slots]);
+        let mut audience = vec![0.0; slots];
+        for draw in 0..DRAWS {
+            let mut random = random(list.seed, measure, draw);
+            now.copy_from_slice(&base);
+            let deviate = |now: &mut [f64], other: &[f64], by: f64| {
+                for ((now, other), base) in now.iter_mut().zip(other).zip(&base) {
+                    *now += by * (other - base);
+                }
+            };
+            if units > 0.0 {
+                let sums = resampled(&given, self.units, slots, &mut random);
+                let all: f64 = sums.iter().sum();
+                if all > 0.0 {
+                    let n = self
+                        .all
+                        .iter()
+                        .map(|cell| cell.weight.sources as f64)
+                        .sum::<f64>();
+                    deviate(&mut now, &dirichlet(&sums, n / all, &mut random), units);
+                }
+            }
+            if packets > 0.0 {
+                deviate(&mut now, &dirichlet(&base, self.observed, &mut random), packets);
+            }
+            if kept > 0.0 {
+                deviate(&mut now, &dirichlet(&base, self.effective, &mut random), kept);
+            }
+            now.iter_mut().for_each(|x| *x = x.max(0.0) * total);
+            if takes && let Some(usual) = usual {
+                let unserved = usual.unserved(&mut random);
+                for (audience, expected) in audience.iter_mut().zip(expected) {
+                    *audience = unserved * gamma_around(expect(expected), expected.learnt, &mut random);
+                }
+            }
+            drawn.taken.push(subtract(&now, &audience, &mut p));
+            labels[draw % labels.len()].confuse(&mut p, &base, &mut random);
+            for (values, share) in drawn.values.iter_mut().zip(&p) {
+                values.push(*share);
+            }
+        }
+        drawn
+    }
+
+    /// What each unit gives to each slot: one entry for each pair.
+    fn given(&self, measure: Measure, slot_of: &[u32]) -> Vec<(u32, u32, f64)> {
+        let mut given: Vec<(u32, u32, f64)> = self
+            .all
+            .iter()
+            .zip(slot_of)
+            .map(|(cell, slot)| (cell.unit, *slot, measure.of(cell.weight)))
+            .collect();
+        given.sort_unstable_by_key(|entry| (entry.0, entry.1));
         given.dedup_by(|later, earlier| {
             let same = (later.0, later.1) == (earlier.0, earlier.1);
             if same {
@@ -348,92 +946,246 @@ impl Draws<'_> {
             }
             same
         });
-        let label_error = labels.then(|| self.label_error(&slot, slots));
+        given
+    }
 
-        let mut random = Pcg64Mcg::new(0x0e91_ce47_e201_0310_7c15_9e37_79b9_4a7c);
-        let mut drawn = vec![Vec::with_capacity(DRAWS); shown];
-        let mut weights = vec![[0f64; LANES]; self.units];
-        let mut sums = vec![[0f64; LANES]; slots];
-        let mut one = vec![0f64; slots];
-        for _ in 0..DRAWS / LANES {
-            weights
-                .iter_mut()
-                .flatten()
-                .for_each(|w| *w = poisson_one(&mut random));
-            sums.iter_mut().for_each(|s| *s = [0.0; LANES]);
-            for &(unit, slot, packets) in &given {
-                let (weight, packets) = (&weights[unit as usize], packets as f64);
-                for (sum, weight) in sums[slot as usize].iter_mut().zip(weight) {
-                    *sum += weight * packets;
-                }
-            }
-            for lane in 0..LANES {
-                one.iter_mut()
-                    .zip(&sums)
-                    .for_each(|(one, sums)| *one = sums[lane]);
-                let total: f64 = one.iter().sum();
-                if total <= 0.0 {
-                    continue; // no unit was drawn: nothing to say (only with very few units)
-                }
-                let mut p = dirichlet(&one, self.effective / total, &mut random);
-                if let Some(errors) = &label_error {
-                    confuse(&mut p, errors, &mut random);
-                }
-                for (values, share) in drawn.iter_mut().zip(&p) {
-                    values.push(*share);
-                }
+    fn labels(
+        &self,
+        list: &List<'_>,
+        measure: Measure,
+        (slots, slot_of): (usize, &[u32]),
+        label: &impl Fn(&Spot) -> Option<usize>,
+        total: f64,
+        uneven: f64,
+    ) -> Labels {
+        struct Place {
+            id: PlaceId,
+            label: usize,
+            slot: u32,
+            prefix: Prefix,
+            share: f64,
+            senders: f64,
+        }
+        let mut places: Vec<Place> = Vec::new();
+        let mut countries = vec![(Country::UNKNOWN, 0.0); slots];
+        for (cell, slot) in self.all.iter().zip(slot_of) {
+            let senders = cell.weight.sources as f64;
+            let country = &mut countries[*slot as usize];
+            *country = (cell.spot.country, country.1 + senders);
+            if let Some(label) = label(&cell.spot) {
+                places.push(Place {
+                    id: cell.place,
+                    label,
+                    slot: *slot,
+                    prefix: cell.spot.prefix,
+                    share: measure.of(cell.weight) / total,
+                    senders,
+                });
             }
         }
-        let counted = |(key, weight): (K, Weight), mut values: Vec<f64>| {
-            let estimate = if all > 0.0 {
-                weight.packets as f64 / all
-            } else {
-                0.0
-            };
-            values.sort_unstable_by(f64::total_cmp);
-            let quantile = |q: f64| {
-                let at = ((values.len() as f64 - 1.0) * q).round();
-                values.get(at as usize).copied().unwrap_or(estimate)
-            };
-            let share = Interval {
-                estimate,
-                low: quantile(0.025).min(estimate),
-                high: quantile(0.975).max(estimate),
-            };
-            Counted {
-                key,
-                share: share.clamped(),
-                distinct: weight.sources,
+        countries.truncate(slots - 1);
+        places.sort_unstable_by_key(|place| place.id);
+        places.dedup_by(|later, earlier| {
+            let same = later.id == earlier.id;
+            if same {
+                earlier.share += later.share;
+                earlier.senders += later.senders;
             }
+            same
+        });
+        if places.len() > PLACES_MAX {
+            places.select_nth_unstable_by(PLACES_MAX, |a, b| {
+                b.share.total_cmp(&a.share).then(a.id.cmp(&b.id))
+            });
+            places[..PLACES_MAX].sort_unstable_by_key(|place| place.id);
+        }
+        let mut labels = Labels {
+            heavy: (0..RIGHT.len()).map(|_| Vec::new()).collect(),
+            light: vec![Vec::new(); RIGHT.len()],
         };
-        order
-            .into_iter()
-            .zip(drawn)
-            .map(|(row, values)| counted(row, values))
-            .collect()
-    }
-
-    /// Beta parameters of "the label is right", by slot, from the kinds of its networks (SCIENCE 5.3: fixed lines 98 of 100,
-    /// mobile 95, hosting, proxies and satellites 85; reserved space is no label that could be wrong).
-    fn label_error(&self, slot: &impl Fn(&Cell) -> u32, slots: usize) -> Vec<Option<(f64, f64)>> {
-        let mut wrong = vec![(0.0, 0.0); slots];
-        for cell in self.cells {
-            let error = match cell.spot.kind {
-                Kind::Reserved => 0.0,
-                _ if cell.spot.country == Country::UNKNOWN => 0.0,
-                Kind::Mobile => 5.0,
-                Kind::Hosting | Kind::Proxy | Kind::Tor | Kind::Satellite | Kind::Anycast => 15.0,
-                Kind::Unknown | Kind::Access => 2.0,
-            };
-            let weight = cell.weight.packets as f64;
-            let sum: &mut (f64, f64) = &mut wrong[slot(cell) as usize];
-            sum.0 += weight * error;
-            sum.1 += weight;
+        for (at, place) in places.iter().enumerate() {
+            if at >= PLACES_MAX {
+                let light = &mut labels.light[place.label];
+                light.resize(slots, 0.0);
+                light[place.slot as usize] += place.share;
+                continue;
+            }
+            let by_space = list.space.and_then(|space| {
+                space.odds(
+                    place.prefix,
+                    place.senders,
+                    place.slot as usize,
+                    &countries,
+                    uneven,
+                )
+            });
+            let (odds, to) = by_space.unwrap_or((1.0, Vec::new()));
+            let mut sum = 0.0;
+            labels.heavy[place.label].push(Heavy {
+                slot: place.slot,
+                share: place.share,
+                odds,
+                to: to
+                    .into_iter()
+                    .map(|weight| {
+                        sum += weight as f32;
+                        sum
+                    })
+                    .collect(),
+            });
         }
-        let parameters =
-            |(error, weight): (f64, f64)| (error > 0.0).then(|| (100.0 - error / weight, error / weight));
-        wrong.into_iter().map(parameters).collect()
+        for heavy in &mut labels.heavy {
+            heavy.sort_by(|a, b| b.odds.total_cmp(&a.odds));
+        }
+        labels
     }
+}
+
+/// Drawn shares of each slot, and of the audience.
+struct Drawn {
+    values: Vec<Vec<f64>>,
+    taken: Vec<f64>,
+    estimates: Vec<f64>,
+    taken_estimate: f64,
+}
+
+/// Sums by slot, each unit with a Poisson(1) weight.
+fn resampled(given: &[(u32, u32, f64)], units: usize, slots: usize, random: &mut Pcg64Mcg) -> Vec<f64> {
+    let weights: Vec<f64> = (0..units).map(|_| poisson_one(random)).collect();
+    let mut sums = vec![0.0; slots];
+    for &(unit, slot, weight) in given {
+        sums[slot as usize] += weights[unit as usize] * weight;
+    }
+    sums
+}
+
+/// A number of this mean that is known as well as so many clients tell (Gamma).
+fn gamma_around(mean: f64, clients: f64, random: &mut Pcg64Mcg) -> f64 {
+    if mean <= 0.0 || clients <= 0.0 {
+        return 0.0;
+    }
+    Gamma::new(clients, mean / clients).map_or(mean, |gamma| gamma.sample(random))
+}
+
+/// A key's share of the clients, and how many times as large its share of the packets is.
+fn against(its: f64, clients: f64, shares: &[f64], estimate: f64, seed: u64) -> (Interval, Interval) {
+    let beta = Beta::new(its + 0.5, (clients - its).max(0.0) + 0.5);
+    let mut usuals: Vec<f64> = (0..shares.len())
+        .map(|draw| {
+            let mut random = random(seed ^ 0x80, Measure::Sources, draw);
+            beta.as_ref().map_or(0.0, |beta| beta.sample(&mut random))
+        })
+        .collect();
+    let least = 0.5 / (clients + 1.0);
+    let mut ratios: Vec<f64> = shares
+        .iter()
+        .zip(&usuals)
+        .map(|(share, usual)| share / usual.max(0.1 * least))
+        .collect();
+    let usual = its / clients;
+    (
+        interval(&mut usuals, usual).clamped(),
+        interval(&mut ratios, estimate / usual.max(least)),
+    )
+}
+
+impl Labels {
+    /// Draws which labels are wrong, and moves their shares. `base` are the shares that the labels were counted with.
+    fn confuse(&self, p: &mut [f64], base: &[f64], random: &mut Pcg64Mcg) {
+        let from: Vec<f64> = p.to_vec();
+        let mut cumulated = Vec::new();
+        for (label, (right, wrong)) in RIGHT.iter().enumerate() {
+            let (heavy, light) = (&self.heavy[label], &self.light[label]);
+            if heavy.is_empty() && light.is_empty() {
+                continue;
+            }
+            if cumulated.is_empty() {
+                let mut sum = 0.0;
+                cumulated.extend(from.iter().map(|share| {
+                    sum += share;
+                    sum
+                }));
+            }
+            let of_kind = Beta::new(*wrong, *right).map_or(0.0, |beta| beta.sample(random));
+            let rate = |odds: f64| of_kind * odds / (1.0 - of_kind + of_kind * odds);
+            // A share counted under this label, as it is in this draw.
+            let scaled = |slot: usize, share: f64| {
+                if base[slot] > 0.0 {
+                    share * from[slot] / base[slot]
+                } else {
+                    0.0
+                }
+            };
+            let uniform = |random: &mut Pcg64Mcg| (random.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
+            for block in heavy.chunks(BLOCK) {
+                // From one place that may be wrong to the next: a geometric number of places on at the block's highest rate, and of those
+                // by chance as many as the place's own rate wants.
+                let most = rate(block[0].odds).min(1.0 - 1e-9);
+                let per_step = (1.0 - most).ln();
+                let step = |random: &mut Pcg64Mcg| {
+                    let u = uniform(random) + 1.0 / (1u64 << 54) as f64;
+                    (u.ln() / per_step).min(1e9) as usize
+                };
+                let mut at = if most > 0.0 { step(random) } else { BLOCK };
+                while let Some(place) = block.get(at) {
+                    let slot = place.slot as usize;
+                    if uniform(random) * most < rate(place.odds) {
+                        let share = scaled(slot, place.share);
+                        p[slot] -= share;
+                        let to = match place.to.last() {
+                            // Every other time by the shares alone: densities are no more than a hint of where.
+                            Some(all) if *all > 0.0 && random.next_u64() >> 63 == 0 => {
+                                let u = uniform(random) as f32 * all;
+                                Some(place.to.partition_point(|sum| *sum <= u).min(place.to.len() - 1))
+                            }
+                            _ => another(slot, &from, &cumulated, random),
+                        };
+                        if let Some(to) = to {
+                            p[to] += share;
+                        }
+                    }
+                    at += 1 + step(random);
+                }
+            }
+            // What light places lose goes to all others in proportion: one sum serves all.
+            let part = |lost: f64, share: f64| {
+                if share < 1.0 - 1e-12 {
+                    lost / (1.0 - share)
+                } else {
+                    0.0
+                }
+            };
+            let lost: Vec<f64> = light
+                .iter()
+                .enumerate()
+                .map(|(slot, share)| of_kind * scaled(slot, *share))
+                .collect();
+            let all: f64 = lost
+                .iter()
+                .zip(&from)
+                .map(|(lost, share)| part(*lost, *share))
+                .sum();
+            for ((p, lost), share) in p.iter_mut().zip(&lost).zip(&from) {
+                *p += share * (all - part(*lost, *share)) - lost;
+            }
+        }
+        p.iter_mut().for_each(|share| *share = share.clamp(0.0, 1.0));
+    }
+}
+
+/// Another slot than this, drawn in proportion to the shares; none where there is no other.
+fn another(slot: usize, shares: &[f64], cumulated: &[f64], random: &mut Pcg64Mcg) -> Option<usize> {
+    let rest = cumulated.last().copied().unwrap_or(0.0) - shares[slot];
+    if rest <= 1e-12 {
+        return None;
+    }
+    let mut u = (random.next_u64() >> 11) as f64 / (1u64 << 53) as f64 * rest;
+    // What lies at and behind the slot begins after it.
+    if u >= cumulated[slot] - shares[slot] {
+        u += shares[slot];
+    }
+    let found = cumulated.partition_point(|sum| *sum <= u).min(shares.len() - 1);
+    (found != slot).then_some(found)
 }
 
 /// A Poisson(1) number by inversion of 53 random bits.
@@ -453,7 +1205,7 @@ fn poisson_one(random: &mut Pcg64Mcg) -> f64 {
     CUMULATED.iter().position(|&c| u < c).unwrap_or(8) as f64
 }
 
-/// A draw of Dirichlet(sums * scale): the sampling error of as many sources as that.
+/// A draw of Dirichlet(sums * scale): the sampling error of as many independent draws as that.
 fn dirichlet(sums: &[f64], scale: f64, random: &mut Pcg64Mcg) -> Vec<f64> {
     let mut p: Vec<f64> = sums
         .iter()
@@ -470,37 +1222,6 @@ fn dirichlet(sums: &[f64], scale: f64, random: &mut Pcg64Mcg) -> Vec<f64> {
         p.iter_mut().for_each(|x| *x /= total);
     }
     p
-}
-
-/// Moves the wrong part of each label to the other countries, in proportion to their shares.
-fn confuse(p: &mut [f64], errors: &[Option<(f64, f64)>], random: &mut Pcg64Mcg) {
-    // What label c loses goes to each other label d as lost_c * p_d / (1 - p_c): one sum over c serves all d.
-    let lost: Vec<f64> = p
-        .iter()
-        .zip(errors)
-        .map(|(&share, error)| match *error {
-            Some((right, wrong)) if share > 0.0 => {
-                share * (1.0 - Beta::new(right, wrong).map_or(1.0, |b| b.sample(random)))
-            }
-            _ => 0.0,
-        })
-        .collect();
-    // Where there is no other country, what is lost goes to none that is listed.
-    let rate = |lost: f64, share: f64| {
-        if share < 1.0 - 1e-12 {
-            lost / (1.0 - share)
-        } else {
-            0.0
-        }
-    };
-    let all: f64 = lost
-        .iter()
-        .zip(p.iter())
-        .map(|(&lost, &share)| rate(lost, share))
-        .sum();
-    for (share, lost) in p.iter_mut().zip(lost) {
-        *share += *share * (all - rate(lost, *share)) - lost;
-    }
 }
 
 #[cfg(test)]
@@ -520,19 +1241,179 @@ mod tests {
         );
     }
 
+    fn country(code: &str) -> Country {
+        let bytes = code.as_bytes();
+        Country([bytes[0], bytes[1]])
+    }
+
+    /// Places of so many sources each: country, sources, how many such places.
+    fn cells(rows: &[(&str, u64, u32)], kind: Kind, seen: Seen) -> Cells {
+        let mut all = Vec::new();
+        for &(code, sources, places) in rows {
+            for _ in 0..places {
+                let unit = all.len() as u32;
+                let base = std::net::Ipv4Addr::from_bits(unit << 8).to_ipv6_mapped();
+                all.push(Cell {
+                    unit,
+                    place: PlaceId(unit),
+                    spot: Spot {
+                        country: country(code),
+                        asn: unit + 1,
+                        kind,
+                        prefix: Prefix::of(base, 120),
+                    },
+                    weight: Weight {
+                        packets: sources,
+                        sources,
+                    },
+                });
+            }
+        }
+        let sources: u64 = all.iter().map(|cell| cell.weight.sources).sum();
+        Cells {
+            units: all.len(),
+            networks: all.len(),
+            observed: sources as f64,
+            effective: sources as f64,
+            all,
+            seen,
+        }
+    }
+
+    fn by_country(cells: &Cells) -> Vec<Row<Country>> {
+        let list = List {
+            listed: usize::MAX,
+            seed: 1,
+            sources: true,
+            usual: None,
+            space: None,
+        };
+        cells.shares(&list, |spot| spot.country, Spot::country_label).0
+    }
+
+    const WORLD: [(&str, u64, u32); 8] = [
+        ("US", 6, 180),
+        ("US", 3, 60),
+        ("BR", 5, 160),
+        ("VN", 7, 130),
+        ("IN", 4, 120),
+        ("UA", 8, 6),
+        ("UA", 7, 6),
+        ("ID", 5, 240),
+    ];
+
+    /// The example of SCIENCE 5.4: a sample of a botnet, 90 of its sources labelled UA in 12 blocks.
     #[test]
-    fn confusion_keeps_the_whole() {
-        let mut random = Pcg64Mcg::new(9);
-        let mut p = vec![0.5, 0.3, 0.2];
-        confuse(
-            &mut p,
-            &[Some((98.0, 2.0)), Some((85.0, 15.0)), None],
-            &mut random,
+    fn the_worked_example_of_the_reference_is_met() {
+        let unseen = Seen {
+            packets: 1.0,
+            kept: 1.0,
+            sources: 0.0,
+        };
+        let rows = by_country(&cells(&WORLD, Kind::Mobile, unseen));
+        let ukraine = rows.iter().find(|row| row.key == country("UA")).unwrap();
+        let share = ukraine.sources.interval;
+        assert_eq!(ukraine.distinct, 90);
+        assert!((share.estimate - 0.019).abs() < 0.0005, "{share:?}");
+        assert!(
+            (share.low - 0.009).abs() < 0.002 && (share.high - 0.031).abs() < 0.003,
+            "{share:?}"
         );
-        assert!((p.iter().sum::<f64>() - 1.0).abs() < 1e-9);
-        assert!(p.iter().all(|x| (0.0..=1.0).contains(x)));
-        let mut alone = vec![1.0, 0.0];
-        confuse(&mut alone, &[Some((98.0, 2.0)), None], &mut random);
-        assert!(alone[0] < 1.0, "the label of a single country may be wrong too");
+        assert!(ukraine.packets.majority < 0.001 && ukraine.packets.first < 0.001);
+    }
+
+    #[test]
+    fn what_was_seen_completely_errs_by_its_labels_alone() {
+        let rows = by_country(&cells(&WORLD, Kind::Mobile, Seen::ALL));
+        let sampled = Seen {
+            packets: 0.05,
+            kept: 1.0,
+            sources: 0.4,
+        };
+        let of_sample = by_country(&cells(&WORLD, Kind::Mobile, sampled));
+        for (all, sample) in rows.iter().zip(&of_sample) {
+            let width = |said: Said| said.interval.high - said.interval.low;
+            assert!(width(all.packets) > 0.0);
+            assert!(width(all.packets) < width(sample.packets), "{}", all.key);
+            assert!(width(all.sources) < width(sample.sources), "{}", all.key);
+        }
+        let nowhere = by_country(&cells(&WORLD, Kind::Reserved, Seen::ALL));
+        assert!(
+            nowhere
+                .iter()
+                .all(|row| row.packets.interval.high - row.packets.interval.low < 1e-9),
+            "nothing is left to chance"
+        );
+    }
+
+    #[test]
+    fn parts_sum_to_the_whole_and_order_does_not_matter() {
+        let rows = by_country(&cells(&WORLD, Kind::Access, Seen::ALL));
+        let sum: f64 = rows.iter().map(|row| row.packets.interval.estimate).sum();
+        assert!((sum - 1.0).abs() < 1e-9);
+        assert!(rows.iter().map(|row| row.packets.first).sum::<f64>() < 1.01);
+        let mut p = vec![0.5, 0.3, 0.2];
+        let base = p.clone();
+        let heavy = |slot: u32, share: f64, odds: f64| Heavy {
+            slot,
+            share,
+            odds,
+            to: if slot == 1 {
+                vec![0.5, 0.5, 1.5]
+            } else {
+                Vec::new()
+            },
+        };
+        let labels = Labels {
+            heavy: vec![
+                (0..5).map(|_| heavy(0, 0.1, 1.0)).collect(),
+                vec![heavy(1, 0.3, 9.0)],
+                vec![heavy(2, 0.2, 0.5)],
+                vec![],
+                vec![],
+            ],
+            light: vec![vec![0.0; 3], vec![0.0; 3], vec![], vec![], vec![]],
+        };
+        let mut moved = false;
+        for draw in 0..200 {
+            labels.confuse(&mut p, &base, &mut random(1, Measure::Packets, draw));
+            assert!((p.iter().sum::<f64>() - 1.0).abs() < 1e-9, "{p:?}");
+            moved |= p != base;
+            p.copy_from_slice(&base);
+        }
+        assert!(moved);
+    }
+
+    /// Truth drawn as the model says it is: labels of whole places wrong at a rate of their kind. The intervals must hold it as often as
+    /// they say.
+    #[test]
+    fn intervals_hold_the_truth_as_often_as_they_say() {
+        let (mut held, mut asked) = (0, 0);
+        for world in 0..60 {
+            let cells = cells(&WORLD, Kind::Mobile, Seen::ALL);
+            let rows = by_country(&cells);
+            let mut random = random(99, Measure::Packets, world);
+            let rate = Beta::new(5.0, 95.0).unwrap().sample(&mut random);
+            let keys: Vec<Country> = rows.iter().map(|row| row.key).collect();
+            let mut truth = vec![0.0; keys.len()];
+            let total: f64 = cells.all.iter().map(|cell| cell.weight.packets as f64).sum();
+            for cell in &cells.all {
+                let is_wrong = (random.next_u64() >> 11) as f64 / ((1u64 << 53) as f64) < rate;
+                let mut real = keys.iter().position(|key| *key == cell.spot.country).unwrap();
+                if is_wrong {
+                    // Any other, by its share: that of any place drawn at random.
+                    let other = &cells.all[random.next_u64() as usize % cells.all.len()];
+                    real = keys.iter().position(|key| *key == other.spot.country).unwrap();
+                }
+                truth[real] += cell.weight.packets as f64 / total;
+            }
+            for (row, truth) in rows.iter().zip(truth) {
+                asked += 1;
+                let share = row.packets.interval;
+                held += i32::from((share.low..=share.high).contains(&truth));
+            }
+        }
+        let share = f64::from(held) / f64::from(asked);
+        assert!((0.9..=0.995).contains(&share), "{held} of {asked}");
     }
 }
