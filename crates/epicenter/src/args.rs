@@ -102,11 +102,90 @@ pub(crate) enum Format {
     Html,
     /// The DDoS fingerprint of the NLADC anti-DDoS coalition
     Fingerprint,
+    /// STIX 2.1 bundle, for threat intelligence platforms
+    Stix,
+    /// MISP event
+    Misp,
+    /// X-ARF 4 abuse reports, one a line for each network whose machines sent or were abused; never for forged addresses
+    Xarf,
+    /// DOTS telemetry (RFC 9244), one message a line for each incident
+    Dots,
+}
+
+/// How far what is shared may travel (Traffic Light Protocol 2.0, FIRST).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Tlp {
+    /// Everybody
+    Clear,
+    /// The community
+    Green,
+    /// The recipient's organization and its clients
+    Amber,
+    /// The recipient's organization
+    #[value(name = "amber+strict")]
+    AmberStrict,
+    /// The recipient alone
+    Red,
+}
+
+/// What the forms for other people's systems need to know beside the case.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "For stix, misp, xarf and dots")]
+pub(crate) struct ShareArgs {
+    /// How far it may travel: the marking of stix and misp
+    #[arg(long, value_enum, default_value = "amber")]
+    pub(crate) tlp: Tlp,
+    /// Who reports: your organization's name
+    #[arg(long, value_name = "NAME", required_if_eq("format", "xarf"), value_parser = organization)]
+    pub(crate) reporter_name: Option<String>,
+    /// Where questions about a report go
+    #[arg(long, value_name = "ADDRESS", required_if_eq("format", "xarf"), value_parser = email)]
+    pub(crate) reporter_email: Option<String>,
+    /// Your IANA Private Enterprise Number, under which dots numbers the attacks
+    #[arg(long, value_name = "PEN", required_if_eq("format", "dots"))]
+    pub(crate) vendor_id: Option<u32>,
+}
+
+/// X-ARF takes at most 200 characters.
+fn organization(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("a name is needed".to_owned()),
+        name if name.chars().count() > 200 || name.chars().any(char::is_control) => {
+            Err("a name has at most 200 characters, on one line".to_owned())
+        }
+        name => Ok(name.to_owned()),
+    }
+}
+
+/// An address at a host name: what mail systems take unquoted.
+fn email(text: &str) -> Result<String, String> {
+    let is_label = |label: &str| {
+        let inner = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        (1..=63).contains(&label.len())
+            && label.chars().all(inner)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let sound = text.rsplit_once('@').is_some_and(|(local, domain)| {
+        let local_is = |c: char| c.is_ascii_alphanumeric() || ".!#$%&'*+/=?^_`{|}~-".contains(c);
+        !local.is_empty()
+            && local.len() <= 64
+            && local.chars().all(local_is)
+            && domain.len() <= 253
+            && domain.contains('.')
+            && domain.split('.').all(is_label)
+    });
+    if sound {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("{text:?} is no mail address (abuse@example.net)"))
+    }
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct InvestigateArgs {
-    /// Captures of packets or export packets, IPFIX files, problem reports and probe results (JSON lines); plain, gzip or zstd; `-` is standard input. Several make one case
+    /// Captures of packets or export packets, IPFIX files, problem reports and probe results (JSON lines); plain, gzip or zstd; `-` is
+    /// standard input. Several make one case
     #[arg(required = true, value_name = "INPUT")]
     pub(crate) inputs: Vec<PathBuf>,
     /// Form of the output
@@ -140,6 +219,9 @@ pub(crate) struct InvestigateArgs {
     /// Write to this file instead of standard output
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+    // Last, since its heading is that of all options after it.
+    #[command(flatten)]
+    pub(crate) share: ShareArgs,
 }
 
 /// A service and its addresses.
@@ -552,5 +634,24 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         super::Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn mail_addresses_are_held_against_their_form() {
+        for good in ["abuse@example.net", "first.last+tag@sub.example-2.org"] {
+            assert_eq!(super::email(good).as_deref(), Ok(good));
+        }
+        for bad in [
+            "abuse",
+            "@example.net",
+            "a b@example.net",
+            "a@example",
+            "a@-x.net",
+            "a@x..net",
+            "a@x.net\n",
+            "",
+        ] {
+            assert!(super::email(bad).is_err(), "{bad:?}");
+        }
     }
 }

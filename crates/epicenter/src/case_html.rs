@@ -1220,6 +1220,7 @@ mod tests {
             requests: Some(5_000),
             vectors: vec![
                 VectorShare {
+                    top_sources: Vec::new(),
                     vector: Vector::SynFlood,
                     share: 0.8,
                     packets: total * 8 / 10,
@@ -1235,6 +1236,7 @@ mod tests {
                     sources: Vec::new(),
                 },
                 VectorShare {
+                    top_sources: Vec::new(),
                     vector: Vector::DnsWaterTorture,
                     share: 0.2,
                     packets: total / 5,

@@ -19,7 +19,10 @@ use wire::{Batch, Collector};
 
 use crate::args::{Format, InvestigateArgs};
 use crate::signals::Signal;
-use crate::{case_html, case_json, case_text, claims, fingerprint, input, lookup, signals, tell};
+use crate::{
+    case_html, case_json, case_text, claims, dots, fingerprint, input, lookup, misp, signals, stix, tell,
+    xarf,
+};
 
 /// Bytes from which on a progress bar is worth the eye.
 const PROGRESS_FROM: u64 = 32 << 20;
@@ -95,6 +98,14 @@ pub(crate) fn run(args: &InvestigateArgs) -> anyhow::Result<ExitCode> {
                 tell("no attack was found, so there is no fingerprint");
             }
             fingerprint::render(&case)?
+        }
+        Format::Stix => stix::render(&case, &atlas, &args.share)?,
+        Format::Misp => misp::render(&case, &args.share)?,
+        Format::Dots => dots::render(&case, &args.share),
+        Format::Xarf => {
+            let (reports, unsaid) = xarf::render(&case, &atlas, &args.share)?;
+            unsaid.iter().for_each(|line| tell(line));
+            reports
         }
     };
     write(args.output.as_deref(), &printed)?;

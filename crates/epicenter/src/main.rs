@@ -13,12 +13,15 @@ mod claims;
 mod decode;
 mod detect;
 mod detection;
+mod dots;
 mod drill;
 mod fingerprint;
 mod input;
 mod investigate;
 mod listen;
 mod lookup;
+mod misp;
+mod origin;
 mod outages;
 mod page;
 mod plot;
@@ -28,7 +31,9 @@ mod signals;
 mod simulate;
 mod socket;
 mod sources;
+mod stix;
 mod world;
+mod xarf;
 
 use std::process::ExitCode;
 

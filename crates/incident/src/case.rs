@@ -13,6 +13,8 @@ use crate::outage::Outage;
 
 /// Exporters that a case names.
 pub const EXPORTERS_SHOWN: usize = 100;
+/// Sources of a vector that are listed with what they sent.
+pub const TOP_SOURCES: usize = trace::LOUDEST;
 
 /// What an investigation returns.
 #[derive(Clone, Debug, PartialEq)]
@@ -210,6 +212,25 @@ pub struct VectorShare {
     pub look: Look,
     /// Its sources, in address order; sampled beyond the limit of exact counting.
     pub sources: Vec<Ipv6Addr>,
+    /// Those of them that sent most, at most [`TOP_SOURCES`]: most packets first, ties by address.
+    pub top_sources: Vec<TopSource>,
+}
+
+/// A source address and what came in its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TopSource {
+    /// The address that the packets say they are from.
+    pub address: Ipv6Addr,
+    /// Attack packets of the vector.
+    pub packets: u64,
+    /// Attack bytes of the vector.
+    pub bytes: u64,
+    /// First of these packets.
+    pub first_ns: u64,
+    /// Last of them.
+    pub last_ns: u64,
+    /// What it is, as far as its cluster tells; undetermined for an address that uses the target as well.
+    pub origin: Origin,
 }
 
 /// The values that a vector's packets most often have, with fractions of its packets; largest first, at most 16 each. A field

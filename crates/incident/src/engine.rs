@@ -386,6 +386,7 @@ impl Open {
         let mut told = incident.clone();
         for vector in &mut told.vectors {
             vector.sources = Vec::new();
+            vector.top_sources = Vec::new();
         }
         self.told = Some(Told {
             change,

@@ -2,13 +2,13 @@
 
 use atlas::Atlas;
 use detect::lane::{Cell, Look as LaneLook, Values};
-use detect::{Attack, Options, Part, Tally, Transport, Vector};
+use detect::{Attack, Clients, Options, Part, Tally, Transport, Vector};
 use trace::{Interval, Past, Trace};
 
 use crate::case::{
     Audience, Case, Class, Confidence, Coordination, CountryShare, Incident, Input, Located, Look, Meaning,
-    NetworkName, NetworkShare, Origin, Peak, PortShare, Scan, Senders, Share, Sources, Test, Timeline,
-    Unmade, VectorShare,
+    NetworkName, NetworkShare, Origin, Peak, PortShare, Scan, Senders, Share, Sources, TOP_SOURCES, Test,
+    Timeline, TopSource, Unmade, VectorShare,
 };
 use crate::size;
 
@@ -132,7 +132,7 @@ pub(crate) fn incident(attack: &Attack, seen: &Seen, past: Option<&Past<'_>>, at
     let vectors: Vec<VectorShare> = attack
         .parts
         .iter()
-        .map(|part| vector_share(part, packets))
+        .map(|part| vector_share(part, &trace.classes, attack))
         .collect();
     let meaning = meaning(&trace);
     let caveats = incident_caveats(attack, seen, meaning);
@@ -176,7 +176,7 @@ fn id(attack: &Attack) -> String {
     format!("{}-{:010x}", vector.replace('_', "-"), hash & 0xff_ffff_ffff)
 }
 
-fn vector_share(part: &Part, total: u64) -> VectorShare {
+fn vector_share(part: &Part, classes: &[trace::Class], attack: &Attack) -> VectorShare {
     let mut why = part.why.clone();
     if part.companions > 0 {
         why.push_str(&format!(
@@ -186,7 +186,7 @@ fn vector_share(part: &Part, total: u64) -> VectorShare {
     }
     VectorShare {
         vector: part.vector,
-        share: part.packets as f64 / total.max(1) as f64,
+        share: part.packets as f64 / attack.packets().max(1) as f64,
         packets: part.packets,
         bytes: part.bytes,
         start_ns: part.first_ns,
@@ -194,7 +194,48 @@ fn vector_share(part: &Part, total: u64) -> VectorShare {
         why,
         look: look(part.vector, &part.look),
         sources: part.senders.iter().map(|sender| sender.address).collect(),
+        top_sources: top_sources(part.vector, classes, &attack.clients),
     }
+}
+
+fn origin(origin: trace::Origin) -> Origin {
+    match origin {
+        trace::Origin::Direct => Origin::Direct,
+        trace::Origin::Reflector => Origin::Reflector,
+        trace::Origin::Forged => Origin::Forged,
+        trace::Origin::Undetermined => Origin::Undetermined,
+    }
+}
+
+/// The loudest sources of a vector with what their clusters are. Of an address that uses the target as well it is not determined: it
+/// may have been drawn by who forged, or sit behind the same gateway as a sender.
+fn top_sources(vector: Vector, classes: &[trace::Class], clients: &Clients) -> Vec<TopSource> {
+    let is_client = |address| {
+        clients
+            .all
+            .binary_search_by_key(&address, |client| client.address)
+            .is_ok()
+    };
+    let mut top: Vec<TopSource> = classes
+        .iter()
+        .filter(|class| class.vector == vector)
+        .flat_map(|class| class.loudest.iter().map(move |sender| (sender, class.origin)))
+        .map(|(sender, origin)| TopSource {
+            address: sender.address,
+            packets: sender.packets,
+            bytes: sender.bytes,
+            first_ns: sender.first_ns,
+            last_ns: sender.last_ns,
+            origin: if is_client(sender.address) {
+                Origin::Undetermined
+            } else {
+                self::origin(origin)
+            },
+        })
+        .collect();
+    top.sort_unstable_by_key(|source| (std::cmp::Reverse(source.packets), source.address));
+    top.truncate(TOP_SOURCES);
+    top
 }
 
 /// Fractions of a field's values; `None` where they are spread too widely to list.
@@ -396,12 +437,7 @@ fn sources(trace: Trace, meaning: Meaning) -> Sources {
                 cluster: class.cluster,
                 share: class.share,
                 distinct: class.distinct,
-                origin: match class.origin {
-                    trace::Origin::Direct => Origin::Direct,
-                    trace::Origin::Reflector => Origin::Reflector,
-                    trace::Origin::Forged => Origin::Forged,
-                    trace::Origin::Undetermined => Origin::Undetermined,
-                },
+                origin: origin(class.origin),
                 forged: share(class.forged),
             })
             .collect(),

@@ -1977,7 +1977,6 @@ mod tests {
         Located {
             network: None,
             key,
-            network: None,
             by_packets: share(estimate, estimate - half, estimate + half),
             by_sources: share(estimate * 1.05, estimate * 0.8, estimate * 1.3),
             distinct,
@@ -2019,6 +2018,7 @@ mod tests {
             kinds: Vec::new(),
         };
         let vectors = vec![VectorShare {
+            top_sources: Vec::new(),
             vector: Vector::ALL
                 .iter()
                 .copied()

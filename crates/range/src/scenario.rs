@@ -536,7 +536,9 @@ impl Scenario {
                 at_field(&format!("{at}: countries"), country(code, atlas))?;
             }
         }
-        Ok(())
+        crate::exports::check(self)?;
+        crate::people::check(self, atlas)?;
+        crate::claims::check(self, atlas)
     }
 
     /// That a name is one of a service.
@@ -785,9 +787,7 @@ impl Scenario {
                 at_field(&source("countries"), countries(mix, atlas))?;
             }
         }
-        crate::exports::check(self)?;
-        crate::people::check(self, atlas)?;
-        crate::claims::check(self, atlas)
+        Ok(())
     }
 }
 

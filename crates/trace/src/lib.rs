@@ -74,6 +74,24 @@ pub struct Class {
     pub origin: Origin,
     /// Share of its packets with a forged source.
     pub forged: Interval,
+    /// Its sources that sent most: see [`loudest`].
+    pub loudest: Vec<Sender>,
+}
+
+/// Sources of a cluster that are kept with what they sent.
+pub const LOUDEST: usize = 10_000;
+
+/// The senders that sent most, at most [`LOUDEST`]: most packets first, ties by address. There may be a million, so only those that are
+/// kept are sorted.
+pub fn loudest(senders: &[Sender]) -> Vec<Sender> {
+    let rank = |sender: &&Sender| (std::cmp::Reverse(sender.packets), sender.address);
+    let mut top: Vec<&Sender> = senders.iter().collect();
+    if top.len() > LOUDEST {
+        top.select_nth_unstable_by_key(LOUDEST - 1, rank);
+        top.truncate(LOUDEST);
+    }
+    top.sort_unstable_by_key(rank);
+    top.into_iter().copied().collect()
 }
 
 /// The machines that sent under their own address.
@@ -202,6 +220,7 @@ pub fn trace(attack: &Attack, past: Option<&Past<'_>>, atlas: &Atlas) -> Trace {
                 distinct: (class.senders.len() as u64) << attack.level,
                 origin: class.origin,
                 forged: class.forged,
+                loudest: loudest(&class.senders),
             })
             .collect(),
     }
@@ -257,6 +276,40 @@ fn told(classes: &[(f64, forged::Class<'_>)]) -> (Vec<Test>, Vec<Unmade>) {
         }
     }
     (tests, unmade)
+}
+
+#[cfg(test)]
+mod loudest_tests {
+    use super::*;
+
+    #[test]
+    fn the_loudest_are_kept_and_ties_go_by_address() {
+        let sender = |last: u16, packets: u64| Sender {
+            address: std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last),
+            packets,
+            bytes: 100 * packets,
+            first_ns: 1,
+            last_ns: 2,
+            ttl_min: 64,
+            ttl_max: 64,
+            ttl_first: 64,
+            completed: false,
+            denied: false,
+            window: 0,
+            options: 0,
+        };
+        let senders: Vec<Sender> = (0..30_000).map(|i| sender(i, u64::from(i % 15_000))).collect();
+        let top = loudest(&senders);
+        assert_eq!(top.len(), LOUDEST);
+        let first: Vec<(u16, u64)> = top
+            .iter()
+            .take(3)
+            .map(|source| (source.address.segments()[7], source.packets))
+            .collect();
+        assert_eq!(first, [(14_999, 14_999), (29_999, 14_999), (14_998, 14_998)]);
+        assert_eq!(top.last().map(|source| source.packets), Some(10_000));
+        assert_eq!(loudest(&senders[..2]).len(), 2);
+    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ mod captures;
 mod claims;
 mod commands;
 mod detect;
+mod exported;
 mod exports;
 mod live;
 mod outages;

@@ -59,7 +59,15 @@ fn the_fingerprint_has_the_fields_of_its_format() {
     assert_eq!(print["total_packets"], 37_841);
     assert_eq!(print["total_ips"], 37_623);
     assert_eq!(print["duration_seconds"], 23);
-    assert_eq!(print["tags"], serde_json::json!(["TCP SYN flag attack"]));
+    assert_eq!(
+        print["tags"],
+        serde_json::json!([
+            "Spoofed source addresses",
+            "TCP",
+            "TCP SYN flag attack",
+            "TCP flood attack"
+        ])
+    );
     assert_eq!(print["key"].as_str().unwrap().len(), 32);
     let vector = &print["attack_vectors"][0];
     assert_eq!(vector["protocol"], "TCP");
