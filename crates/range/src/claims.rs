@@ -28,6 +28,8 @@ pub struct Claim {
     pub archived: Option<String>,
     /// Admiralty grade of the source, A to F and 1 to 6.
     pub grade: Option<String>,
+    /// What kind of source it is, in place of a grade, by the words of `epicenter investigate --claims`.
+    pub source_kind: Option<String>,
     /// Whether it is so, where that does not follow from what is generated.
     #[serde(rename = "true", skip_serializing)]
     pub holds: Option<bool>,

@@ -14,6 +14,7 @@ use crate::vectors::{self, FLOODS, REFLECTIONS, VISITS};
 pub const LIBRARY: &[(&str, &str)] = &[
     ("botnet-syn", include_str!("../scenarios/botnet-syn.toml")),
     ("botnet-udp", include_str!("../scenarios/botnet-udp.toml")),
+    ("brigade", include_str!("../scenarios/brigade.toml")),
     ("carpet", include_str!("../scenarios/carpet.toml")),
     ("flash-crowd", include_str!("../scenarios/flash-crowd.toml")),
     ("forged-one-way", include_str!("../scenarios/forged-one-way.toml")),
@@ -22,12 +23,16 @@ pub const LIBRARY: &[(&str, &str)] = &[
     ("march-10", include_str!("../scenarios/march-10.toml")),
     ("pulse", include_str!("../scenarios/pulse.toml")),
     ("quiet", include_str!("../scenarios/quiet.toml")),
+    ("quiet-week", include_str!("../scenarios/quiet-week.toml")),
     (
         "really-one-country",
         include_str!("../scenarios/really-one-country.toml"),
     ),
     ("reflected-dns", include_str!("../scenarios/reflected-dns.toml")),
     ("reflected-mix", include_str!("../scenarios/reflected-mix.toml")),
+    ("slow-leak", include_str!("../scenarios/slow-leak.toml")),
+    ("spill-over", include_str!("../scenarios/spill-over.toml")),
+    ("starlink-off", include_str!("../scenarios/starlink-off.toml")),
 ];
 
 /// Longest scenario, in seconds.
