@@ -18,53 +18,63 @@ enum Form {
     Export(Format, u32),
 }
 
-/// Investigates one seed of a scenario; with its claims where the program takes claims.
-fn one(
-    program: &str,
-    takes_claims: bool,
-    text: &str,
-    seed: u64,
-    form: Form,
-    atlas: &atlas::Atlas,
-) -> anyhow::Result<Score> {
+/// Investigates one seed of a scenario: its traffic in one form, what people and places say, and its claims.
+fn one(program: &str, text: &str, seed: u64, form: Form, atlas: &atlas::Atlas) -> anyhow::Result<Score> {
     let scenario = Scenario::read(text, atlas)?;
-    let stem = format!("epicenter-score-{}-{seed}-{}", scenario.name, std::process::id());
-    let file = std::env::temp_dir().join(format!("{stem}.pcap"));
-    let claims = range::claims::toml(&scenario)
-        .filter(|_| takes_claims)
-        .map(|claims| (std::env::temp_dir().join(format!("{stem}.claims.toml")), claims));
-    let mut range = Drill::new(scenario, seed, atlas)?;
+    let folder = std::env::temp_dir().join(format!(
+        "epicenter-score-{}-{seed}-{}",
+        scenario.name,
+        std::process::id()
+    ));
+    let claims = range::claims::toml(&scenario);
+    let mut drill = Drill::new(scenario, seed, atlas)?;
     let mut signals = Signals::default();
-    let mut bytes = range::packets::pcap_header().to_vec();
+    let mut traffic = range::packets::pcap_header().to_vec();
+    let (mut reports, mut probes) = (Vec::new(), Vec::new());
     if let Form::Export(format, sampling) = form {
         let exporter = Exporter {
             sampling,
             ..Exporter::default()
         };
-        signals.exports.push(range.exporters(format, Some(&[exporter])));
+        signals.exports.push(drill.exporters(format, Some(&[exporter])));
     }
-    while range.second(&mut signals) {
+    while drill.second(&mut signals) {
         match signals.exports.first() {
-            None => bytes.extend_from_slice(&signals.packets),
+            None => traffic.extend_from_slice(&signals.packets),
             Some((exporters, sent)) => {
                 sent.iter()
-                    .for_each(|datagram| datagram.write(exporters.format(), &mut bytes));
+                    .for_each(|datagram| datagram.write(exporters.format(), &mut traffic));
             }
         }
+        reports.extend_from_slice(&signals.reports);
+        probes.extend_from_slice(&signals.probes);
         signals.clear();
     }
-    std::fs::write(&file, bytes)?;
+    std::fs::create_dir_all(&folder)?;
     let mut command = Command::new(program);
-    command.args(["investigate", "--format", "json"]).arg(&file);
-    if let Some((path, text)) = &claims {
-        std::fs::write(path, text)?;
-        command.arg("--claims").arg(path);
+    command.args(["investigate", "--format", "json"]);
+    let inputs = [
+        ("traffic", traffic),
+        ("reports", reports),
+        ("probes", probes),
+        ("claims", claims.unwrap_or_default().into_bytes()),
+    ];
+    for (name, bytes) in inputs {
+        if bytes.is_empty() {
+            continue;
+        }
+        let path = folder.join(name);
+        std::fs::write(&path, bytes)?;
+        if name == "claims" {
+            command.arg("--claims");
+        }
+        command.arg(path);
+    }
+    for (name, prefix) in drill.range().services() {
+        command.args(["--service", &format!("{name}={prefix}")]);
     }
     let output = command.output().with_context(|| program.to_owned());
-    std::fs::remove_file(&file)?;
-    if let Some((path, _)) = &claims {
-        std::fs::remove_file(path)?;
-    }
+    std::fs::remove_dir_all(&folder)?;
     let output = output?;
     ensure!(
         output.status.success(),
@@ -72,7 +82,7 @@ fn one(
         String::from_utf8_lossy(&output.stderr)
     );
     let case: Value = serde_json::from_slice(&output.stdout)?;
-    score(&case, &serde_json::to_value(range.truth())?).map_err(|problem| anyhow::anyhow!(problem))
+    score(&case, &serde_json::to_value(drill.truth())?).map_err(|problem| anyhow::anyhow!(problem))
 }
 
 fn share(part: u64, whole: u64) -> String {
@@ -101,11 +111,12 @@ fn row(name: &str, scores: &[Score]) {
     let missed: u64 = scores.iter().map(|score| score.missed).sum();
     let invented: u64 = scores.iter().map(|score| score.invented).sum();
     let outages = |count: fn(&Outages) -> u64| scores.iter().map(|score| count(&score.outages)).sum::<u64>();
-    let (outages, no_outages) = (
-        outages(|o| o.found + o.missed),
-        outages(|o| o.found + o.invented) == 0,
-    );
-    let found_outages: u64 = scores.iter().map(|score| score.outages.found).sum();
+    let no_outages = outages(|o| o.found + o.missed + o.invented + o.seen_through) == 0;
+    let causes: Vec<Option<bool>> = scores
+        .iter()
+        .flat_map(|score| score.outages.list.iter().map(|one| one.cause_is_right))
+        .collect();
+    let causes = |is_right: Option<bool>| causes.iter().filter(|cause| **cause == is_right).count();
     let verdicts =
         |count: fn(&Verdicts) -> u64| scores.iter().map(|score| count(&score.verdicts)).sum::<u64>();
     let judged = verdicts(|v| v.judged);
@@ -114,7 +125,7 @@ fn row(name: &str, scores: &[Score]) {
         .filter_map(|score| Some(score.verdicts.brier? * score.verdicts.judged as f64))
         .sum();
     println!(
-        "{name:<20} {:>7} {invented:>6} {:>7} {:>7} {:>7} {:>8} {:>7} {:>7} {:>7} {:>9} {:>9} {:>9} {:>8} {:>8} {:>9} {:>7} {:>7} {:>9}",
+        "{name:<20} {:>7} {invented:>6} {:>7} {:>7} {:>7} {:>8} {:>7} {:>7} {:>7} {:>9} {:>9} {:>9} {:>8} {:>8} {:>8} {:>9} {:>7} {:>7} {:>9}",
         format!("{found}/{}", found + missed),
         share(sum(|m| u64::from(m.target_is_right)), n),
         mean(|m| m.start_error_s),
@@ -132,11 +143,26 @@ fn row(name: &str, scores: &[Score]) {
         share(sum(|m| m.countries_covered), sum(|m| m.countries)),
         share(sum(|m| m.networks_covered), sum(|m| m.networks)),
         share(sum(|m| m.senders_covered), sum(|m| m.senders)),
-        // A case that says nothing of outages was not asked for them.
         if no_outages {
             "-".to_owned()
         } else {
-            format!("{found_outages}/{outages}")
+            format!(
+                "{}/{}/{}",
+                outages(|o| o.found),
+                outages(|o| o.missed),
+                outages(|o| o.invented)
+            )
+        },
+        if no_outages {
+            "-".to_owned()
+        } else {
+            // One that is seen through has its cause right too.
+            format!(
+                "{}/{}/{}",
+                causes(Some(true)) as u64 + outages(|o| o.seen_through),
+                causes(Some(false)),
+                causes(None)
+            )
         },
         format!("{judged}/{}", verdicts(|v| v.judged + v.declined + v.missing)),
         if judged == 0 {
@@ -184,15 +210,15 @@ fn calibration(all: &[(f64, bool)]) {
 
 pub(crate) fn run(program: &str, seeds: u64) -> anyhow::Result<()> {
     let atlas = atlas::Atlas::embedded();
-    let help = Command::new(program)
-        .args(["investigate", "--help"])
-        .output()
-        .with_context(|| program.to_owned())?;
-    let takes_claims = String::from_utf8_lossy(&help.stdout).contains("--claims");
     let mut probabilities = Vec::new();
-    println!("{seeds} seeds of each scenario; shares of intervals are how many hold the truth");
     println!(
-        "{:<20} {:>7} {:>6} {:>7} {:>7} {:>7} {:>8} {:>7} {:>7} {:>7} {:>9} {:>9} {:>9} {:>8} {:>8} {:>9} {:>7} {:>7} {:>9}",
+        "{seeds} seeds of each scenario; `inside`, `reflect`, `networks` and `senders`: how many intervals hold the truth; vectors: right/missing/invented;"
+    );
+    println!(
+        "outages: found/missed/invented; causes of them: right/wrong/not known; likely, unlikely: verdicts that were right of those that said so or more"
+    );
+    println!(
+        "{:<20} {:>7} {:>6} {:>7} {:>7} {:>7} {:>8} {:>7} {:>7} {:>7} {:>9} {:>9} {:>9} {:>8} {:>8} {:>8} {:>9} {:>7} {:>7} {:>9}",
         "scenario",
         "found",
         "false",
@@ -208,6 +234,7 @@ pub(crate) fn run(program: &str, seeds: u64) -> anyhow::Result<()> {
         "networks",
         "senders",
         "outages",
+        "causes",
         "verdicts",
         "Brier",
         "likely",
@@ -225,7 +252,7 @@ pub(crate) fn run(program: &str, seeds: u64) -> anyhow::Result<()> {
         let mut all: Vec<Score> = Vec::new();
         for (name, text) in LIBRARY {
             let scores = (1..=seeds)
-                .map(|seed| one(program, takes_claims, text, seed, form, &atlas))
+                .map(|seed| one(program, text, seed, form, &atlas))
                 .collect::<anyhow::Result<Vec<_>>>()?;
             row(name, &scores);
             all.extend(scores);

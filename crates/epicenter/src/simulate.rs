@@ -334,22 +334,28 @@ fn words(m: &Match) -> String {
 fn rest_in_words(score: &Score) -> String {
     let mut text = String::new();
     let outages = &score.outages;
-    if outages.found + outages.missed + outages.invented > 0 {
+    if outages.found + outages.missed + outages.invented + outages.seen_through > 0 {
         let _ = writeln!(
             text,
-            "{} of {} outages found, {} invented",
+            "{} of {} outages found, {} invented, {} rightly laid to a neighbour or a brigade",
             outages.found,
             outages.found + outages.missed,
-            outages.invented
+            outages.invented,
+            outages.seen_through
         );
         for one in &outages.list {
             let end = one
                 .end_error_s
                 .map_or("open".to_owned(), |error| format!("{error:+.0} s"));
+            let cause = match one.cause_is_right {
+                Some(true) => ", which it was",
+                Some(false) => ", WHICH IT WAS NOT",
+                None => "",
+            };
             let _ = writeln!(
                 text,
-                "  {}: start {:+.0} s, end {end}",
-                one.service, one.start_error_s
+                "  {}: start {:+.0} s, end {end}, cause {}{cause}",
+                one.service, one.start_error_s, one.cause
             );
         }
     }

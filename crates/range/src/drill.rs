@@ -169,7 +169,13 @@ mod tests {
         let outages: Vec<(&str, &str, &str)> = truth
             .outages
             .iter()
-            .map(|outage| (outage.service.as_str(), outage.start.as_str(), outage.end.as_str()))
+            .map(|outage| {
+                (
+                    outage.service.as_str(),
+                    outage.start.as_str(),
+                    outage.end.as_str(),
+                )
+            })
             .collect();
         assert_eq!(outages, [("b", "2025-03-10T12:00:20Z", "2025-03-10T12:00:50Z")]);
         assert_eq!(truth.people.unwrap().services[0].affected, 500_000);

@@ -2,7 +2,8 @@
 //!
 //! Both are JSON: `epicenter.case/1`, of this program or another, and `epicenter.truth/1`. An attack of the case belongs to the
 //! first one of the truth whose target overlaps with its own and whose time does; each of the truth's counts once. An outage of the
-//! case belongs to all of the truth's of the same service that it overlaps: waves that follow each other may be one or several.
+//! case belongs to all of the truth's of the same service that it overlaps: waves that follow each other may be one or several. One
+//! that the case itself lays to a neighbour or a brigade is right where that is so, though the service had none.
 //! A verdict belongs to the claim of the same words.
 
 use std::collections::BTreeMap;
@@ -48,6 +49,8 @@ pub struct Outages {
     pub missed: u64,
     /// Outages of the case that never were.
     pub invented: u64,
+    /// Troubles of the case that were none of the service's, and that it lays to what they were: a neighbour's outage, or a brigade.
+    pub seen_through: u64,
     /// What was found, one by one.
     pub list: Vec<OutageMatch>,
 }
@@ -61,6 +64,10 @@ pub struct OutageMatch {
     pub start_error_s: f64,
     /// Seconds by which the end is too late; none where the case has no end.
     pub end_error_s: Option<f64>,
+    /// The cause that the case names.
+    pub cause: String,
+    /// Whether that is one of the causes; none where the case does not know.
+    pub cause_is_right: Option<bool>,
 }
 
 /// How right verdicts were.
@@ -184,7 +191,7 @@ pub fn score(case: &Value, truth: &Value) -> Result<Score, String> {
         }
     }
     score.missed = taken.iter().filter(|taken| !**taken).count() as u64;
-    score.outages = outages_compared(&outages, &rows(&truth["outages"]));
+    score.outages = outages_compared(&outages, &rows(&truth["outages"]), &truth["people"]);
     score.verdicts = verdicts_compared(&rows(&case["verdicts"]), &rows(&truth["claims"]));
     let judged = score.verdicts.list.iter();
     score
@@ -198,35 +205,74 @@ fn rows(value: &Value) -> Vec<Value> {
     value.as_array().cloned().unwrap_or_default()
 }
 
-fn outages_compared(theirs: &[&Value], truths: &[Value]) -> Outages {
+fn outages_compared(theirs: &[&Value], truths: &[Value], people: &Value) -> Outages {
     let mut result = Outages::default();
     let mut taken = vec![false; truths.len()];
     for incident in theirs {
         let target = &incident["target"];
-        let same = |truth: &Value| {
-            truth["service"].is_string() && truth["service"] == target["service"]
-                || matches!((target["prefix"].as_str().and_then(prefix), truth["target"].as_str().and_then(prefix)),
-                    (Some(a), Some(b)) if a.contains(b.base) || b.contains(a.base))
+        // Names are better than prefixes: a service of unknown address has that of everything.
+        let same = |truth: &Value| match target["service"].as_str() {
+            Some(name) => truth["service"] == name,
+            None => {
+                matches!((target["prefix"].as_str().and_then(prefix), truth["target"].as_str().and_then(prefix)),
+                (Some(a), Some(b)) if a.contains(b.base) || b.contains(a.base))
+            }
         };
         let all: Vec<usize> = (0..truths.len())
             .filter(|&at| !taken[at] && same(&truths[at]) && overlaps(incident, &truths[at]))
             .collect();
         let (Some(&first), Some(&last)) = (all.first(), all.last()) else {
-            result.invented += 1;
+            match is_seen_through(incident, truths, people) {
+                true => result.seen_through += 1,
+                false => result.invented += 1,
+            }
             continue;
         };
         result.found += all.len() as u64;
         for &at in &all {
             taken[at] = true;
         }
+        let cause = incident["cause"]["kind"].as_str().unwrap_or("unknown");
         result.list.push(OutageMatch {
             service: truths[first]["service"].as_str().unwrap_or("").to_owned(),
             start_error_s: less(&incident["start"], &truths[first]["start"]).unwrap_or(f64::NAN),
             end_error_s: less(&incident["end"], &truths[last]["end"]),
+            cause: cause.to_owned(),
+            cause_is_right: is_cause(cause, all.iter().map(|&at| &truths[at])),
         });
     }
     result.missed = taken.iter().filter(|taken| !**taken).count() as u64;
     result
+}
+
+/// Whether an outage has the cause that a case names; none where it names none.
+fn is_cause<'a>(cause: &str, mut truths: impl Iterator<Item = &'a Value>) -> Option<bool> {
+    let real: &[&str] = match cause {
+        "unknown" => return None,
+        "attack" => &["attack"],
+        // Its own audience is too much for it: nobody else's fault.
+        "own-fault" => &["fault", "crowd"],
+        _ => &[],
+    };
+    Some(truths.any(|truth| {
+        rows(&truth["causes"])
+            .iter()
+            .any(|cause| real.iter().any(|name| cause == name))
+    }))
+}
+
+/// Whether an outage of the case is none of the service's, and the case says so rightly.
+fn is_seen_through(incident: &Value, truths: &[Value], people: &Value) -> bool {
+    let cause = &incident["cause"];
+    match cause["kind"].as_str() {
+        Some("neighbour") => truths
+            .iter()
+            .any(|truth| truth["service"] == cause["service"] && overlaps(incident, truth)),
+        Some("brigade") => rows(&people["brigades"]).iter().any(|brigade| {
+            brigade["service"] == incident["target"]["service"] && overlaps(incident, brigade)
+        }),
+        _ => false,
+    }
 }
 
 /// Words of ICD 203 for what is rather so, and for what is rather not.
@@ -525,6 +571,36 @@ mod tests {
         assert_eq!(score.outages.list[1].end_error_s, None);
         // An outage is no attack that was invented.
         assert_eq!(score.invented, 0);
+    }
+
+    #[test]
+    fn causes_are_right_or_wrong_and_what_is_no_outage_may_be_seen_through() {
+        let (from, to) = ("2025-03-10T09:00:00Z", "2025-03-10T10:00:00Z");
+        let incident = |service: &str, cause: Value| json!({ "kind": "outage", "target": { "prefix": "::/0", "service": service }, "start": from, "end": to, "cause": cause });
+        let kind = |kind: &str| json!({ "kind": kind });
+        let case = json!({ "incidents": [
+            incident("x", kind("attack")),
+            incident("fault", kind("attack")),
+            incident("crowd", kind("own-fault")),
+            incident("dark", kind("unknown")),
+            incident("y", json!({ "kind": "neighbour", "service": "x" })),
+            incident("z", json!({ "kind": "neighbour", "service": "y" })),
+            incident("b", kind("brigade")),
+            incident("c", kind("brigade")),
+        ] });
+        let outage = |service: &str, causes: &[&str]| json!({ "service": service, "start": from, "end": to, "causes": causes });
+        let truth = json!({
+            "outages": [
+                outage("x", &["crowd", "attack"]), outage("fault", &["fault"]), outage("crowd", &["crowd"]), outage("dark", &["cut"]),
+            ],
+            "people": { "brigades": [{ "service": "b", "start": "2025-03-10T09:10:00Z", "end": "2025-03-10T09:30:00Z" }] },
+        });
+        let outages = scored(case, truth).outages;
+        assert_eq!((outages.found, outages.missed), (4, 0));
+        let causes: Vec<Option<bool>> = outages.list.iter().map(|one| one.cause_is_right).collect();
+        assert_eq!(causes, [Some(true), Some(false), Some(true), None]);
+        // Of z nothing is wrong and of y neither, and nobody lied about c.
+        assert_eq!((outages.seen_through, outages.invented), (2, 2));
     }
 
     #[test]
