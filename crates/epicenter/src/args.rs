@@ -398,12 +398,52 @@ pub(crate) struct SimulateArgs {
     /// What is drawn at random; the same seed gives the same bytes
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
-    /// Also what a router would export of it, as NetFlow v5: SCENARIO-SEED.netflow5.pcap; one of N packets is looked at
+    /// Also what exporters would send of it: SCENARIO-SEED.FORMAT.pcap; several with commas
+    #[arg(long, value_enum, value_name = "FORMAT", value_delimiter = ',')]
+    pub(crate) export: Vec<ExportFormat>,
+    /// The exporters look at one packet of N, whatever the scenario says
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16_383))]
+    pub(crate) sampling: Option<u32>,
+    /// So many exporters share the traffic, the clock of each half a second ahead of the one before, whatever the scenario says
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=200))]
+    pub(crate) exporters: Option<u8>,
+    /// The same as --export netflow5 --sampling N
     #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "1", value_parser = clap::value_parser!(u32).range(1..=16_383))]
     pub(crate) netflow5: Option<u32>,
-    /// Directory for SCENARIO-SEED.pcap and SCENARIO-SEED.truth.json
+    /// Send the exports to a collector that listens there, as time goes by, instead of writing captures; NetFlow v9 by default
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) live: Option<std::net::SocketAddr>,
+    /// So many times as fast as it happens, from 0.1 to 1000
+    #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = speed, requires = "live")]
+    pub(crate) speed: f64,
+    /// Directory for SCENARIO-SEED.pcap, SCENARIO-SEED.truth.json and what else the scenario has: reports, probes, claims
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     pub(crate) output: PathBuf,
+}
+
+/// Forms of export.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// NetFlow v5, without IPv6
+    #[value(alias = "v5")]
+    Netflow5,
+    /// NetFlow v9
+    #[value(alias = "v9")]
+    Netflow9,
+    /// IPFIX
+    Ipfix,
+    /// sFlow v5
+    Sflow,
+}
+
+/// A speed of `simulate --live`.
+fn speed(text: &str) -> Result<f64, String> {
+    let speed: f64 = text.parse().map_err(|_| "no number".to_owned())?;
+    if (0.1..=1_000.0).contains(&speed) {
+        Ok(speed)
+    } else {
+        Err("not from 0.1 to 1000".to_owned())
+    }
 }
 
 /// How a score is printed.

@@ -15,6 +15,7 @@ mod decode;
 mod detect;
 mod detection;
 mod dots;
+mod drill;
 mod evidence;
 mod fingerprint;
 mod input;

@@ -14,6 +14,7 @@ use crate::vectors::{self, FLOODS, REFLECTIONS, VISITS};
 pub const LIBRARY: &[(&str, &str)] = &[
     ("botnet-syn", include_str!("../scenarios/botnet-syn.toml")),
     ("botnet-udp", include_str!("../scenarios/botnet-udp.toml")),
+    ("brigade", include_str!("../scenarios/brigade.toml")),
     ("carpet", include_str!("../scenarios/carpet.toml")),
     ("flash-crowd", include_str!("../scenarios/flash-crowd.toml")),
     ("forged-one-way", include_str!("../scenarios/forged-one-way.toml")),
@@ -22,12 +23,16 @@ pub const LIBRARY: &[(&str, &str)] = &[
     ("march-10", include_str!("../scenarios/march-10.toml")),
     ("pulse", include_str!("../scenarios/pulse.toml")),
     ("quiet", include_str!("../scenarios/quiet.toml")),
+    ("quiet-week", include_str!("../scenarios/quiet-week.toml")),
     (
         "really-one-country",
         include_str!("../scenarios/really-one-country.toml"),
     ),
     ("reflected-dns", include_str!("../scenarios/reflected-dns.toml")),
     ("reflected-mix", include_str!("../scenarios/reflected-mix.toml")),
+    ("slow-leak", include_str!("../scenarios/slow-leak.toml")),
+    ("spill-over", include_str!("../scenarios/spill-over.toml")),
+    ("starlink-off", include_str!("../scenarios/starlink-off.toml")),
 ];
 
 /// Longest scenario, in seconds.
@@ -74,6 +79,17 @@ pub struct Scenario {
     /// What attacks.
     #[serde(default)]
     pub attack: Vec<Attack>,
+    /// Who reports that a service fails.
+    pub people: Option<crate::people::People>,
+    /// From where the services are probed.
+    #[serde(default)]
+    pub place: Vec<crate::people::Place>,
+    /// What exports flows or samples of the traffic.
+    #[serde(default)]
+    pub exporter: Vec<crate::exports::Exporter>,
+    /// What is said of the incident.
+    #[serde(default)]
+    pub claim: Vec<crate::claims::Claim>,
     /// Faults of a service's own.
     #[serde(default)]
     pub fault: Vec<Fault>,
@@ -525,7 +541,9 @@ impl Scenario {
                 at_field(&format!("{at}: countries"), country(code, atlas))?;
             }
         }
-        Ok(())
+        crate::exports::check(self)?;
+        crate::people::check(self, atlas)?;
+        crate::claims::check(self, atlas)
     }
 
     /// That a name is one of a service.
