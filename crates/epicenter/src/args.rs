@@ -295,9 +295,21 @@ pub(crate) struct SimulateArgs {
     /// Also what a router would export of it, as NetFlow v5: SCENARIO-SEED.netflow5.pcap; one of N packets is looked at
     #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "1", value_parser = clap::value_parser!(u32).range(1..=16_383))]
     pub(crate) netflow5: Option<u32>,
+    /// Also the access log of the servers, SCENARIO-SEED.access.log
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub(crate) log: Option<LogFormat>,
     /// Directory for SCENARIO-SEED.pcap and SCENARIO-SEED.truth.json
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     pub(crate) output: PathBuf,
+}
+
+/// Lines of an access log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// The combined log format of the Apache HTTP server
+    Combined,
+    /// One JSON object a line
+    Json,
 }
 
 /// How a score is printed.

@@ -9,10 +9,10 @@ use anyhow::{Context, bail};
 use atlas::Atlas;
 use range::scenario::LIBRARY;
 use range::score::{Match, score};
-use range::{Range, Scenario};
+use range::{Range, Request, Scenario};
 use serde_json::Value;
 
-use crate::args::{ScoreArgs, ScoreFormat, SimulateArgs};
+use crate::args::{LogFormat, ScoreArgs, ScoreFormat, SimulateArgs};
 use crate::tell;
 
 /// Runs `simulate`.
@@ -40,19 +40,41 @@ pub(crate) fn simulate(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
     let truth = args.output.join(format!("{stem}.truth.json"));
     // They appear whole or not at all, the truth last.
     let mut router = args.netflow5.map(|sampling| range.router(sampling));
-    let mut files = vec![Writing::begin(&capture)?];
+    let mut files = vec![Writing::capture(&capture)?];
     if router.is_some() {
-        files.push(Writing::begin(
+        files.push(Writing::capture(
             &args.output.join(format!("{stem}.netflow5.pcap")),
         )?);
     }
+    let log = args.log.map(|format| match format {
+        LogFormat::Combined => range::log::combined as fn(&Request, &mut Vec<u8>),
+        LogFormat::Json => range::log::json,
+    });
+    let mut access = log
+        .map(|log| {
+            Ok::<_, anyhow::Error>((
+                log,
+                Writing::begin(&args.output.join(format!("{stem}.access.log")))?,
+            ))
+        })
+        .transpose()?;
+    let mut lines = Vec::new();
     let (mut packets, mut sent) = (Vec::new(), Vec::new());
     while range.second_with(&mut packets, router.as_mut().map(|router| (router, &mut sent))) {
         for (file, bytes) in files.iter_mut().zip([&mut packets, &mut sent]) {
             file.write(bytes)?;
             bytes.clear();
         }
+        if let Some((log, file)) = &mut access {
+            range
+                .requests()
+                .iter()
+                .for_each(|request| log(request, &mut lines));
+            file.write(&lines)?;
+            lines.clear();
+        }
     }
+    files.extend(access.map(|(_, file)| file));
     let told = range.truth();
     let mut json = serde_json::to_string_pretty(&told)?;
     json.push('\n');
@@ -114,7 +136,7 @@ impl Drop for Part {
     }
 }
 
-/// A capture that is being written.
+/// A file that is being written.
 struct Writing {
     part: Part,
     path: PathBuf,
@@ -125,11 +147,15 @@ impl Writing {
     fn begin(path: &Path) -> anyhow::Result<Writing> {
         let part = Part::new(path);
         let file = std::fs::File::create(&part.path).with_context(|| part.shown())?;
-        let mut writing = Writing {
+        Ok(Writing {
             part,
             path: path.to_owned(),
             file: std::io::BufWriter::with_capacity(1 << 20, file),
-        };
+        })
+    }
+
+    fn capture(path: &Path) -> anyhow::Result<Writing> {
+        let mut writing = Writing::begin(path)?;
         writing.write(&range::packets::pcap_header())?;
         Ok(writing)
     }
