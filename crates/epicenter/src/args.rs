@@ -416,6 +416,9 @@ pub(crate) struct SimulateArgs {
     /// So many times as fast as it happens, from 0.1 to 1000
     #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = speed, requires = "live")]
     pub(crate) speed: f64,
+    /// Also the access log of the servers, SCENARIO-SEED.access.log
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub(crate) log: Option<LogFormat>,
     /// Directory for SCENARIO-SEED.pcap, SCENARIO-SEED.truth.json and what else the scenario has: reports, probes, claims
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     pub(crate) output: PathBuf,
@@ -444,6 +447,15 @@ fn speed(text: &str) -> Result<f64, String> {
     } else {
         Err("not from 0.1 to 1000".to_owned())
     }
+}
+
+/// Lines of an access log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// The combined log format of the Apache HTTP server
+    Combined,
+    /// One JSON object a line
+    Json,
 }
 
 /// How a score is printed.

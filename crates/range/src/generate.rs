@@ -1,6 +1,6 @@
 //! A scenario, second after second.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv6Addr;
 
 use atlas::{Atlas, Country, Prefix};
@@ -63,12 +63,18 @@ impl<'a> Range<'a> {
             let mut mixer = Pcg64Mcg::seed_from_u64(seed ^ part << 56 ^ (number as u64) << 32);
             Pcg64Mcg::seed_from_u64(mixer.next_u64())
         };
+        let botnets: BTreeSet<&str> = scenario.attack.iter().filter_map(Army::botnet).collect();
+        let shared = |about| {
+            let name = Army::botnet(about)?;
+            let number = botnets.iter().position(|known| *known == name)?;
+            Some(own(4, number))
+        };
         let armies = scenario
             .attack
             .iter()
             .enumerate()
             .map(|(n, about)| {
-                Army::new(about, n as u16, &scenario, &world, own(1, n))
+                Army::new(about, n as u16, &scenario, &world, own(1, n), shared(about))
                     .map_err(|error| Error(format!("attack {}: {error}", n + 1)))
             })
             .collect::<Result<Vec<_>, _>>()?;
