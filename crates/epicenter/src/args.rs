@@ -33,6 +33,11 @@ pub(crate) enum Command {
         after_help = "Examples:\n  epicenter keys new -o me.key\n  epicenter keys show me.key.pub"
     )]
     Keys(KeysCommand),
+    /// Show a day whose truth is known, through the whole pipeline: reports, attacks, where from, claims, and the case
+    #[command(
+        after_help = "Examples:\n  epicenter demo\n  epicenter demo --seconds 20\n  epicenter demo --headless --scenario spill-over"
+    )]
+    Demo(DemoArgs),
     /// Take NetFlow, IPFIX and sFlow from the network, and say when attacks begin, change and end
     #[command(
         after_help = "Examples:\n  epicenter listen\n  epicenter listen --listen 2055 --listen 192.0.2.1:6343 --network 203.0.113.0/24\n  epicenter listen --format json --state exporters.state --record ring --record-size 20GiB\n  epicenter investigate --state ring/epicenter-20260310T094500Z-000001.state ring/*.pcap"
@@ -337,6 +342,22 @@ pub(crate) struct KeysShowArgs {
     /// A secret or public key
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Scenario of the library (`simulate --list`), or a file
+    #[arg(long, value_name = "SCENARIO", default_value = "march-10")]
+    pub(crate) scenario: String,
+    /// What is drawn at random
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Seconds that the day takes
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub(crate) seconds: u32,
+    /// As fast as it goes, and lines only: for machines
+    #[arg(long)]
+    pub(crate) headless: bool,
 }
 
 /// How events are printed.

@@ -20,6 +20,7 @@ use trace::Past;
 use wire::{Batch, Collector};
 
 use crate::args::{Format, InvestigateArgs, mapped};
+use crate::case_text::Style;
 use crate::input::{self, Source};
 use crate::signals::Signal;
 use crate::{
@@ -49,7 +50,11 @@ pub(crate) fn run(args: &InvestigateArgs) -> anyhow::Result<ExitCode> {
     };
     let printed = match args.format {
         Format::Json => case_json::render(&case, &atlas)?,
-        Format::Text => case_text::render(&case, &atlas, style(args)),
+        Format::Text => case_text::render(
+            &case,
+            &atlas,
+            Style::of(args.output.is_none() && std::io::stdout().is_terminal()),
+        ),
         Format::Html => case_html::render(&case, &atlas, &command(std::env::args_os().skip(1))),
         Format::Fingerprint => {
             if case.incidents.is_empty() {
@@ -322,21 +327,6 @@ fn write(path: Option<&Path>, text: &str) -> anyhow::Result<()> {
             out.write_all(text.as_bytes())?;
             Ok(out.flush()?)
         }
-    }
-}
-
-/// Colours and wide characters only where somebody sees them.
-fn style(args: &InvestigateArgs) -> case_text::Style {
-    let terminal = args.output.is_none() && std::io::stdout().is_terminal();
-    let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
-        .iter()
-        .find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
-    let utf8 = locale
-        .is_some_and(|l| l.to_ascii_lowercase().contains("utf-8") || l.to_ascii_lowercase().contains("utf8"));
-    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    case_text::Style {
-        colour: terminal && !no_color,
-        wide: utf8,
     }
 }
 

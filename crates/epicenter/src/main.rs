@@ -12,6 +12,7 @@ mod chart;
 mod claim_html;
 mod claims;
 mod decode;
+mod demo;
 mod detect;
 mod detection;
 mod dots;
@@ -65,6 +66,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Verify(args) => verify::run(&args),
         Command::Keys(KeysCommand::New(args)) => keys::new(&args),
         Command::Keys(KeysCommand::Show(args)) => keys::show(&args),
+        Command::Demo(args) => demo::run(&args),
         Command::Listen(args) => listen::run(&args),
         Command::Simulate(args) => simulate::simulate(&args),
         Command::Score(args) => simulate::run_score(&args),

@@ -188,7 +188,7 @@ fn line_of(format: LogFormat) -> fn(&Request, &mut Vec<u8>) {
 }
 
 /// A scenario by its name, or of a file.
-fn text_of(name: &str) -> anyhow::Result<(String, String)> {
+pub(crate) fn text_of(name: &str) -> anyhow::Result<(String, String)> {
     if let Some((_, text)) = LIBRARY.iter().find(|(known, _)| *known == name) {
         return Ok((name.to_owned(), (*text).to_owned()));
     }
@@ -281,20 +281,23 @@ pub(crate) fn run_score(args: &ScoreArgs) -> anyhow::Result<ExitCode> {
     match args.format {
         ScoreFormat::Json => writeln!(out, "{:#}", serde_json::to_value(&result)?)?,
         ScoreFormat::Text => {
-            writeln!(
-                out,
-                "{} of {} incidents found, {} invented",
-                result.found,
-                result.found + result.missed,
-                result.invented
-            )?;
-            for one in &result.incidents {
-                out.write_all(words(one).as_bytes())?;
-            }
-            out.write_all(rest_in_words(&result).as_bytes())?;
+            out.write_all(score_in_words(&result).as_bytes())?;
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A score for people.
+pub(crate) fn score_in_words(score: &Score) -> String {
+    let mut text = format!(
+        "{} of {} incidents found, {} invented\n",
+        score.found,
+        score.found + score.missed,
+        score.invented
+    );
+    score.incidents.iter().for_each(|one| text.push_str(&words(one)));
+    text.push_str(&rest_in_words(score));
+    text
 }
 
 fn words(m: &Match) -> String {
