@@ -5,7 +5,7 @@
 //! cargo xtask atlas             the address snapshot inside the program, anew from its npm packages
 //! cargo xtask map               the world map inside the program, anew from its npm packages
 //! cargo xtask bench [--rivals]  the speed questions (see docs/bench.md)
-//! cargo xtask score             how right cases are, over simulated incidents with known truth
+//! cargo xtask score [SEEDS]     how right cases are, over simulated incidents with known truth; 3 seeds by default
 //! ```
 #![expect(
     clippy::print_stdout,
@@ -32,8 +32,11 @@ fn main() -> ExitCode {
         ["map"] => map::build(&root()),
         ["bench"] => bench::run(&root(), false),
         ["bench", "--rivals"] => bench::run(&root(), true),
-        ["score"] => score(&root()),
-        _ => Err("usage: cargo xtask test | tidy | atlas | map | bench [--rivals] | score".to_owned()),
+        ["score"] => score(&root(), "3"),
+        ["score", seeds] => score(&root(), seeds),
+        _ => {
+            Err("usage: cargo xtask test | tidy | atlas | map | bench [--rivals] | score [SEEDS]".to_owned())
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -53,14 +56,14 @@ fn root() -> PathBuf {
 }
 
 /// Cases of the range's library against their truth: the table of `bench/record/score.txt`.
-fn score(root: &Path) -> Result<(), String> {
+fn score(root: &Path, seeds: &str) -> Result<(), String> {
     run(Command::new("cargo")
         .args(["build", "--release", "--quiet", "-p", "epicenter", "-p", "bench"])
         .current_dir(root))?;
     run(Command::new(root.join("target/release/bench"))
         .arg("score")
         .arg(root.join("target/release/epicenter"))
-        .arg("10"))
+        .arg(seeds))
 }
 
 /// Everything that must pass.

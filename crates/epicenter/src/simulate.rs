@@ -7,12 +7,14 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use atlas::Atlas;
+use range::drill::Signals;
+use range::exports::{Exporter, Format};
 use range::scenario::LIBRARY;
-use range::score::{Match, score};
-use range::{Range, Request, Scenario};
+use range::score::{Match, Score, score};
+use range::{Drill, Request, Scenario};
 use serde_json::Value;
 
-use crate::args::{LogFormat, ScoreArgs, ScoreFormat, SimulateArgs};
+use crate::args::{ExportFormat, LogFormat, ScoreArgs, ScoreFormat, SimulateArgs};
 use crate::tell;
 
 /// Runs `simulate`.
@@ -33,49 +35,82 @@ pub(crate) fn simulate(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
     }
     let scenario = Scenario::read(&text, &atlas).map_err(|error| anyhow::anyhow!("{shown}: {error}"))?;
     let stem = format!("{}-{}", scenario.name, args.seed);
-    let mut range =
-        Range::new(scenario, args.seed, &atlas).map_err(|error| anyhow::anyhow!("{shown}: {error}"))?;
+    let claims = range::claims::toml(&scenario);
+    let has_places = !scenario.place.is_empty();
+    let has_people = scenario.people.is_some();
+    let instead = exporters_of(args, &scenario);
+    let mut drill =
+        Drill::new(scenario, args.seed, &atlas).map_err(|error| anyhow::anyhow!("{shown}: {error}"))?;
+    let mut signals = Signals {
+        exports: formats_of(args)
+            .into_iter()
+            .map(|format| drill.exporters(format, instead.as_deref()))
+            .collect(),
+        ..Signals::default()
+    };
     std::fs::create_dir_all(&args.output).with_context(|| args.output.display().to_string())?;
-    let capture = args.output.join(format!("{stem}.pcap"));
-    let truth = args.output.join(format!("{stem}.truth.json"));
+    let path = |kind: &str| args.output.join(format!("{stem}.{kind}"));
+    let truth = path("truth.json");
     // They appear whole or not at all, the truth last.
-    let mut router = args.netflow5.map(|sampling| range.router(sampling));
-    let mut files = vec![Writing::capture(&capture)?];
-    if router.is_some() {
-        files.push(Writing::capture(
-            &args.output.join(format!("{stem}.netflow5.pcap")),
-        )?);
-    }
-    let log = args.log.map(|format| match format {
-        LogFormat::Combined => range::log::combined as fn(&Request, &mut Vec<u8>),
-        LogFormat::Json => range::log::json,
-    });
-    let mut access = log
-        .map(|log| {
-            Ok::<_, anyhow::Error>((
-                log,
-                Writing::begin(&args.output.join(format!("{stem}.access.log")))?,
-            ))
-        })
-        .transpose()?;
-    let mut lines = Vec::new();
-    let (mut packets, mut sent) = (Vec::new(), Vec::new());
-    while range.second_with(&mut packets, router.as_mut().map(|router| (router, &mut sent))) {
-        for (file, bytes) in files.iter_mut().zip([&mut packets, &mut sent]) {
-            file.write(bytes)?;
-            bytes.clear();
+    let mut files = Vec::new();
+    let done = if let Some(to) = args.live {
+        crate::drill::send(to, args.speed, &mut drill, &mut signals)?
+    } else {
+        let mut captures = vec![Writing::capture(&path("pcap"))?];
+        for (exporters, _) in &signals.exports {
+            let name = format!("{}.pcap", exporters.format().name());
+            captures.push(Writing::capture(&path(&name))?);
         }
-        if let Some((log, file)) = &mut access {
-            range
-                .requests()
-                .iter()
-                .for_each(|request| log(request, &mut lines));
-            file.write(&lines)?;
-            lines.clear();
+        let mut reports = has_people
+            .then(|| Writing::begin(&path("reports.jsonl")))
+            .transpose()?;
+        let mut probes = has_places
+            .then(|| Writing::begin(&path("probes.jsonl")))
+            .transpose()?;
+        let mut access = match args.log {
+            Some(format) => Some((line_of(format), Writing::begin(&path("access.log"))?)),
+            None => None,
+        };
+        let mut bytes = Vec::new();
+        while drill.second(&mut signals) {
+            captures[0].write(&signals.packets)?;
+            for (capture, (exporters, sent)) in captures[1..].iter_mut().zip(&signals.exports) {
+                bytes.clear();
+                sent.iter()
+                    .for_each(|datagram| datagram.write(exporters.format(), &mut bytes));
+                capture.write(&bytes)?;
+            }
+            if let Some(file) = &mut reports {
+                file.write(&signals.reports)?;
+            }
+            if let Some(file) = &mut probes {
+                file.write(&signals.probes)?;
+            }
+            if let Some((line, file)) = &mut access
+                && drill.has_begun()
+            {
+                bytes.clear();
+                drill
+                    .range()
+                    .requests()
+                    .iter()
+                    .for_each(|request| line(request, &mut bytes));
+                file.write(&bytes)?;
+            }
+            signals.clear();
         }
+        files.extend(captures);
+        files.extend(reports);
+        files.extend(probes);
+        files.extend(access.map(|(_, file)| file));
+        format!("in {}", path("pcap").display())
+    };
+    if let Some(claims) = claims {
+        let mut file = Writing::begin(&path("claims.toml"))?;
+        file.write(claims.as_bytes())?;
+        files.push(file);
     }
-    files.extend(access.map(|(_, file)| file));
-    let told = range.truth();
+    let told = drill.truth();
     let mut json = serde_json::to_string_pretty(&told)?;
     json.push('\n');
     let truth_part = Part::new(&truth);
@@ -84,13 +119,72 @@ pub(crate) fn simulate(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
         file.end()?;
     }
     truth_part.keep(&truth)?;
+    for (exporters, _) in &signals.exports {
+        if exporters.left_out() > 0 {
+            tell(&format!(
+                "NetFlow v5 has no room for IPv6: {} flows are left out",
+                exporters.left_out()
+            ));
+        }
+    }
     tell(&format!(
-        "{} packets in {}, the truth about them in {}",
+        "{} packets {done}, the truth about them in {}",
         told.packets,
-        capture.display(),
         truth.display()
     ));
     Ok(ExitCode::SUCCESS)
+}
+
+/// The forms of export that are asked for.
+fn formats_of(args: &SimulateArgs) -> Vec<Format> {
+    let mut formats: Vec<Format> = Vec::new();
+    let asked = args.export.iter().map(|format| match format {
+        ExportFormat::Netflow5 => Format::Netflow5,
+        ExportFormat::Netflow9 => Format::Netflow9,
+        ExportFormat::Ipfix => Format::Ipfix,
+        ExportFormat::Sflow => Format::Sflow,
+    });
+    for format in asked.chain(args.netflow5.map(|_| Format::Netflow5)) {
+        if !formats.contains(&format) {
+            formats.push(format);
+        }
+    }
+    if formats.is_empty() && args.live.is_some() {
+        formats.push(Format::Netflow9);
+    }
+    formats
+}
+
+/// The exporters that the arguments ask for instead of the scenario's.
+fn exporters_of(args: &SimulateArgs, scenario: &Scenario) -> Option<Vec<Exporter>> {
+    let sampling = args.sampling.or(args.netflow5);
+    if args.exporters.is_none() && sampling.is_none() {
+        return None;
+    }
+    let mut exporters = match args.exporters {
+        Some(count) => (0..i64::from(count))
+            .map(|n| Exporter {
+                skew_ms: n * 500,
+                ..Exporter::default()
+            })
+            .collect(),
+        None if scenario.exporter.is_empty() => vec![Exporter::default()],
+        None => scenario.exporter.clone(),
+    };
+    if let Some(sampling) = sampling {
+        exporters
+            .iter_mut()
+            .for_each(|exporter| exporter.sampling = sampling);
+    }
+    Some(exporters)
+}
+
+/// How a request is written into an access log.
+fn line_of(format: LogFormat) -> fn(&Request, &mut Vec<u8>) {
+    match format {
+        LogFormat::Combined => range::log::combined,
+        LogFormat::Json => range::log::json,
+    }
 }
 
 /// A scenario by its name, or of a file.
@@ -197,6 +291,7 @@ pub(crate) fn run_score(args: &ScoreArgs) -> anyhow::Result<ExitCode> {
             for one in &result.incidents {
                 out.write_all(words(one).as_bytes())?;
             }
+            out.write_all(rest_in_words(&result).as_bytes())?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -249,5 +344,69 @@ fn words(m: &Match) -> String {
         "    countries: {} of {} covered, {:.3} apart; networks: {} of {} covered",
         m.countries_covered, m.countries, m.countries_distance, m.networks_covered, m.networks
     );
+    if m.senders > 0 {
+        let _ = writeln!(
+            text,
+            "    countries of the senders: {} of {} covered",
+            m.senders_covered, m.senders
+        );
+    }
+    text
+}
+
+/// What a score says of outages and verdicts, where there are any.
+fn rest_in_words(score: &Score) -> String {
+    let mut text = String::new();
+    let outages = &score.outages;
+    if outages.found + outages.missed + outages.invented + outages.seen_through > 0 {
+        let _ = writeln!(
+            text,
+            "{} of {} outages found, {} invented, {} rightly laid to a neighbour or a brigade",
+            outages.found,
+            outages.found + outages.missed,
+            outages.invented,
+            outages.seen_through
+        );
+        for one in &outages.list {
+            let end = one
+                .end_error_s
+                .map_or("open".to_owned(), |error| format!("{error:+.0} s"));
+            let cause = match one.cause_is_right {
+                Some(true) => ", which it was",
+                Some(false) => ", WHICH IT WAS NOT",
+                None => "",
+            };
+            let _ = writeln!(
+                text,
+                "  {}: start {:+.0} s, end {end}, cause {}{cause}",
+                one.service, one.start_error_s, one.cause
+            );
+        }
+    }
+    let verdicts = &score.verdicts;
+    if verdicts.list.is_empty() {
+        return text;
+    }
+    let brier = verdicts
+        .brier
+        .map_or("-".to_owned(), |brier| format!("{brier:.3}"));
+    let _ = writeln!(
+        text,
+        "{} verdicts on claims whose truth is known, Brier score {brier}; {} declined, {} missing, {} that nobody knows",
+        verdicts.judged, verdicts.declined, verdicts.missing, verdicts.unknowable
+    );
+    let _ = writeln!(
+        text,
+        "  \"likely\" or stronger: {} of {} were true; \"unlikely\" or weaker: {} of {} were false",
+        verdicts.likely_right, verdicts.likely, verdicts.unlikely_right, verdicts.unlikely
+    );
+    for one in &verdicts.list {
+        let holds = match one.holds {
+            Some(true) => "true",
+            Some(false) => "false",
+            None => "not known",
+        };
+        let _ = writeln!(text, "  {holds:<9} {:<37} {}", one.words, one.said);
+    }
     text
 }

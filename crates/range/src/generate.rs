@@ -8,14 +8,16 @@ use rand_pcg::Pcg64Mcg;
 use rand_pcg::rand_core::{RngCore, SeedableRng};
 
 use crate::army::Army;
+use crate::claims;
 use crate::crowd::{Crowd, Visitor};
-use crate::exports::Router;
+use crate::exports::{Datagram, Exporter, Exporters, Format};
 use crate::felt::Felt;
 use crate::outage::{Load, State, fault_share};
 use crate::packets::Packet;
+use crate::people::Voices;
 use crate::requests::Request;
 use crate::scenario::{self, Error, Scenario};
-use crate::truth::{self, Days, Deeds, Truth};
+use crate::truth::{self, Days, Deeds, ServiceTruth, Truth};
 use crate::visits::{SECOND, Stage};
 use crate::world::World;
 
@@ -143,11 +145,11 @@ impl<'a> Range<'a> {
 
     /// Appends the next second as pcap records, in order of time; false when there is none.
     pub fn second(&mut self, out: &mut Vec<u8>) -> bool {
-        self.second_with(out, None)
+        self.second_with(out, &mut [])
     }
 
-    /// The same, and what a router exports in that second; its last flows with the last second.
-    pub fn second_with(&mut self, out: &mut Vec<u8>, exports: Option<(&mut Router, &mut Vec<u8>)>) -> bool {
+    /// The same, and what exporters send in that second; their last flows with the last second.
+    pub fn second_with(&mut self, out: &mut Vec<u8>, exports: &mut [(Exporters, Vec<Datagram>)]) -> bool {
         if !self.next_second() {
             return false;
         }
@@ -155,24 +157,48 @@ impl<'a> Range<'a> {
         for packet in packets {
             packet.write(self.scenario.snaplen, out);
         }
-        if let Some((router, sent)) = exports {
-            let now_ns = self.start_ns + u64::from(self.second) * SECOND;
-            router.see(packets, now_ns, sent);
+        let now_ns = self.start_ns + u64::from(self.second) * SECOND;
+        for (exporters, sent) in exports {
+            exporters.see(packets, now_ns, sent);
             if self.second == self.scenario.seconds {
-                router.finish(now_ns + SECOND, sent);
+                exporters.finish(now_ns + SECOND, sent);
             }
         }
         true
     }
 
-    /// A router that sees what is generated, one packet of `sampling`.
-    pub fn router(&self, sampling: u32) -> Router {
-        Router::new(sampling, self.seed, self.start_ns)
+    /// The scenario's exporters, or these instead, to see what is generated.
+    pub fn exporters(&self, format: Format, instead: Option<&[Exporter]>) -> Exporters {
+        let exporters = instead.unwrap_or(&self.scenario.exporter);
+        Exporters::new(format, exporters, self.seed, self.start_ns)
     }
 
     /// What users felt of each service of the scenario in the second that was generated last.
     pub fn felt(&self) -> &[Felt] {
         &self.felt
+    }
+
+    /// The same for services in the order of these names, as [`Voices::services`] has them; nothing bad is felt of one that the
+    /// scenario has not.
+    pub fn felt_of(&self, names: &[String]) -> Vec<Felt> {
+        let felt = |name: &String| Some(self.felt[self.scenario.service(name)?.0]);
+        names.iter().map(|name| felt(name).unwrap_or_default()).collect()
+    }
+
+    /// What is generated.
+    pub fn scenario(&self) -> &Scenario {
+        &self.scenario
+    }
+
+    /// Name and address of each service of the scenario; one that has addresses of both families is there twice.
+    pub fn services(&self) -> Vec<(String, Prefix)> {
+        let services = self.scenario.service.iter().zip(&self.services);
+        services
+            .flat_map(|(about, ground)| {
+                let addresses = ground.addresses.iter();
+                addresses.map(|address| (about.name.clone(), Prefix::of(*address, 128)))
+            })
+            .collect()
     }
 
     /// Requests that servers answered in the second that was generated last, in order of time.
@@ -323,8 +349,13 @@ impl<'a> Range<'a> {
         });
     }
 
-    /// The truth about what was generated so far.
+    /// The truth about what was generated so far, without people.
     pub fn truth(&self) -> Truth {
+        self.truth_with(None)
+    }
+
+    /// The whole truth about what was generated so far: traffic, outages, what these people told, and whether what was said is so.
+    pub fn truth_with(&self, voices: Option<&Voices<'_>>) -> Truth {
         let mut targets: BTreeMap<String, Vec<(&Army, &Deeds)>> = BTreeMap::new();
         for (army, deeds) in self.armies.iter().zip(&self.deeds) {
             let target = match self.scenario.service(&army.about.target) {
@@ -333,7 +364,14 @@ impl<'a> Range<'a> {
             };
             targets.entry(target).or_default().push((army, deeds));
         }
-        Truth {
+        let services: Vec<ServiceTruth> = self
+            .scenario
+            .service
+            .iter()
+            .zip(&self.services)
+            .map(|(service, ground)| ground.days.truth(service))
+            .collect();
+        let mut truth = Truth {
             schema: "epicenter.truth/1",
             scenario: self.scenario.name.clone(),
             seed: self.seed,
@@ -346,13 +384,12 @@ impl<'a> Range<'a> {
                     truth::incident(target, attacks, self.scenario.seconds, &self.world)
                 })
                 .collect(),
-            services: self
-                .scenario
-                .service
-                .iter()
-                .zip(&self.services)
-                .map(|(service, ground)| ground.days.truth(service))
-                .collect(),
-        }
+            people: voices.map(Voices::truth),
+            claims: Vec::new(),
+            outages: truth::outages(&services, self.start_ns),
+            services,
+        };
+        truth.claims = claims::judged(&self.scenario, &truth);
+        truth
     }
 }

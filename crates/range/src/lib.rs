@@ -12,22 +12,29 @@
 //! - `visits`: whole TCP connections.
 //! - [`outage`]: load against capacity, and what a service still does.
 //! - [`packets`]: bytes of packets and captures.
+//! - [`exports`]: what routers and switches export of them.
 //! - [`requests`] and [`log`]: requests, and the lines of an access log.
-//! - [`exports`]: what a router exports of them.
 //! - [`felt`]: what the users of a service feel of it.
+//! - [`people`]: who tells of it: reports, true and false, and probes.
+//! - [`claims`]: what is said of it, and whether that is so.
 //! - [`generate`]: a scenario, second after second.
+//! - [`drill`]: all signals of a scenario together.
 //! - [`truth`]: what really happened.
 //! - [`score`]: how right a case was, against the truth.
 #![deny(missing_docs)]
 
 mod army;
+pub mod claims;
 mod crowd;
+pub mod drill;
 pub mod exports;
 pub mod felt;
+mod flows;
 pub mod generate;
 pub mod log;
 pub mod outage;
 pub mod packets;
+pub mod people;
 pub mod requests;
 pub mod scenario;
 pub mod score;
@@ -36,6 +43,7 @@ mod vectors;
 mod visits;
 pub mod world;
 
+pub use drill::Drill;
 pub use generate::Range;
 pub use requests::Request;
 pub use scenario::Scenario;

@@ -14,6 +14,7 @@ use crate::vectors::{self, FLOODS, REFLECTIONS, VISITS};
 pub const LIBRARY: &[(&str, &str)] = &[
     ("botnet-syn", include_str!("../scenarios/botnet-syn.toml")),
     ("botnet-udp", include_str!("../scenarios/botnet-udp.toml")),
+    ("brigade", include_str!("../scenarios/brigade.toml")),
     ("cache-busting", include_str!("../scenarios/cache-busting.toml")),
     ("carpet", include_str!("../scenarios/carpet.toml")),
     ("crawler", include_str!("../scenarios/crawler.toml")),
@@ -39,6 +40,7 @@ pub const LIBRARY: &[(&str, &str)] = &[
     ),
     ("pulse", include_str!("../scenarios/pulse.toml")),
     ("quiet", include_str!("../scenarios/quiet.toml")),
+    ("quiet-week", include_str!("../scenarios/quiet-week.toml")),
     (
         "really-one-country",
         include_str!("../scenarios/really-one-country.toml"),
@@ -49,7 +51,10 @@ pub const LIBRARY: &[(&str, &str)] = &[
         "several-at-once",
         include_str!("../scenarios/several-at-once.toml"),
     ),
+    ("slow-leak", include_str!("../scenarios/slow-leak.toml")),
     ("slowloris", include_str!("../scenarios/slowloris.toml")),
+    ("spill-over", include_str!("../scenarios/spill-over.toml")),
+    ("starlink-off", include_str!("../scenarios/starlink-off.toml")),
     (
         "syn-ack-reflection",
         include_str!("../scenarios/syn-ack-reflection.toml"),
@@ -102,6 +107,17 @@ pub struct Scenario {
     /// What attacks.
     #[serde(default)]
     pub attack: Vec<Attack>,
+    /// Who reports that a service fails.
+    pub people: Option<crate::people::People>,
+    /// From where the services are probed.
+    #[serde(default)]
+    pub place: Vec<crate::people::Place>,
+    /// What exports flows or samples of the traffic.
+    #[serde(default)]
+    pub exporter: Vec<crate::exports::Exporter>,
+    /// What is said of the incident.
+    #[serde(default)]
+    pub claim: Vec<crate::claims::Claim>,
     /// Faults of a service's own.
     #[serde(default)]
     pub fault: Vec<Fault>,
@@ -557,7 +573,9 @@ impl Scenario {
                 at_field(&format!("{at}: countries"), country(code, atlas))?;
             }
         }
-        Ok(())
+        crate::exports::check(self)?;
+        crate::people::check(self, atlas)?;
+        crate::claims::check(self, atlas)
     }
 
     /// That a name is one of a service.

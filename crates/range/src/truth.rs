@@ -6,8 +6,10 @@ use atlas::{Country, PlaceId};
 use serde::Serialize;
 
 use crate::army::{Army, DEVICES};
+use crate::claims::ClaimTruth;
 use crate::outage::{CAUSES, OUTAGE_FROM, State};
 use crate::packets::{NOBODYS, Packet};
+use crate::people::PeopleTruth;
 use crate::world::World;
 
 /// Prefixes that are listed of an incident, the largest.
@@ -30,6 +32,13 @@ pub struct Truth {
     pub requests: u64,
     /// Attacks, joined by target, in the order of their targets; none in a harmless scenario.
     pub incidents: Vec<Incident>,
+    /// Times in which a service failed for many, waves apart from each other.
+    pub outages: Vec<Trouble>,
+    /// What people reported, where the scenario has people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub people: Option<PeopleTruth>,
+    /// What was said, and whether it is so.
+    pub claims: Vec<ClaimTruth>,
     /// Services that the scenario names, and what was felt of them.
     pub services: Vec<ServiceTruth>,
 }
@@ -134,6 +143,56 @@ pub struct Outage {
     pub causes: Vec<&'static str>,
 }
 
+/// Share of what is tried from which a service fails for many.
+pub const TROUBLE_FROM: f64 = 0.05;
+/// Seconds of that, at least, that make an outage of their own.
+pub const TROUBLE_S: u32 = 10;
+/// Seconds without, up to which it is the same outage.
+pub const TROUBLE_GAP_S: u32 = 300;
+
+/// A time in which a service failed for many.
+#[derive(Clone, Debug, Serialize)]
+pub struct Trouble {
+    /// The service.
+    pub service: String,
+    /// Its address.
+    pub target: String,
+    /// First second in which a twentieth or more of what was tried failed, or of the users were cut off, RFC 3339.
+    pub start: String,
+    /// End of the last such second.
+    pub end: String,
+    /// The largest share that failed in a second, or was cut off.
+    pub worst: f64,
+    /// All causes.
+    pub causes: BTreeSet<&'static str>,
+}
+
+/// Joins the seconds in which services failed.
+pub(crate) fn outages(services: &[ServiceTruth], start_ns: u64) -> Vec<Trouble> {
+    let mut all = Vec::new();
+    for service in services {
+        let bad = |row: &&Outage| row.failing.max(row.cut_off) >= TROUBLE_FROM;
+        let rows: Vec<&Outage> = service.outage.iter().filter(bad).collect();
+        for rows in rows.chunk_by(|a, b| b.at - a.at <= TROUBLE_GAP_S) {
+            if (rows.len() as u32) < TROUBLE_S {
+                continue;
+            }
+            let at = |second: u32| time(start_ns + u64::from(second) * 1_000_000_000);
+            all.push(Trouble {
+                service: service.name.clone(),
+                target: service.address.clone(),
+                start: at(rows[0].at),
+                end: at(rows[rows.len() - 1].at + 1),
+                worst: rows
+                    .iter()
+                    .fold(0.0, |worst, row| row.failing.max(row.cut_off).max(worst)),
+                causes: rows.iter().flat_map(|row| row.causes.iter().copied()).collect(),
+            });
+        }
+    }
+    all
+}
+
 /// A vector's part.
 #[derive(Clone, Debug, Serialize)]
 pub struct Vector {
@@ -167,7 +226,8 @@ fn shares<K: Ord, T>(counts: &BTreeMap<K, u64>, name: impl Fn(&K) -> T) -> Vec<S
         .collect()
 }
 
-fn time(ns: u64) -> String {
+/// A time as RFC 3339.
+pub(crate) fn time(ns: u64) -> String {
     jiff::Timestamp::from_nanosecond(i128::from(ns)).map_or_else(|_| ns.to_string(), |time| time.to_string())
 }
 
