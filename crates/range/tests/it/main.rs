@@ -491,6 +491,19 @@ fn a_score_says_what_is_wrong() {
     assert_eq!((one.countries_covered, one.countries), (1, 2));
     assert_eq!((one.networks_covered, one.networks), (0, 1));
     assert!((one.countries_distance - 0.075).abs() < 1e-9);
+    // A host inside of an attacked prefix is not taken for the prefix, in whatever order they come.
+    let mut both = truth.clone();
+    let mut block = both["incidents"][0].clone();
+    block["target"] = "198.41.30.0/24".into();
+    both["incidents"].as_array_mut().unwrap().insert(0, block);
+    for order in [
+        ["198.41.30.10/32", "198.41.30.0/24"],
+        ["198.41.30.0/24", "198.41.30.10/32"],
+    ] {
+        let result = score(&case(order.map(incident).to_vec()), &both).unwrap();
+        assert_eq!((result.found, result.missed, result.invented), (2, 0, 0));
+        assert!(result.incidents.iter().all(|one| one.target_is_right));
+    }
     let none = score(&case(vec![]), &truth).unwrap();
     assert_eq!((none.found, none.missed), (0, 1));
     assert!(score(&truth, &truth).unwrap_err().contains("epicenter.case/1"));
