@@ -533,19 +533,20 @@ impl Army {
                     payload: 28,
                 },
             };
-            let parts: Vec<(Part, What)> = match self.way {
+            let (whole, answered) = match self.way {
                 Way::Reflected(reflection) => {
                     let from = if reflection.port == 0 {
                         machine.port
                     } else {
                         reflection.port
                     };
-                    answer((from, port), machine.size, reflection.head).collect()
+                    (None, Some(answer((from, port), machine.size, reflection.head)))
                 }
-                Way::Middlebox(reflection) => vec![(Part::Whole, self.blocked(&machine, reflection, port))],
-                _ => vec![(Part::Whole, self.unasked(&machine, port))],
+                Way::Middlebox(reflection) => (Some(self.blocked(&machine, reflection, port)), None),
+                _ => (Some(self.unasked(&machine, port)), None),
             };
-            for (part, what) in parts {
+            let whole = whole.map(|what| (Part::Whole, what));
+            for (part, what) in whole.into_iter().chain(answered.into_iter().flatten()) {
                 (packet.part, packet.what) = (part, what);
                 stage.up(packet);
                 packet.time_ns += 12_000;

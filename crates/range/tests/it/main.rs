@@ -1,10 +1,11 @@
 //! The range against its promises: the same bytes for the same seed, a truth that adds up, and errors that help.
 
 use atlas::Atlas;
+use range::drill::Signals;
 use range::scenario::LIBRARY;
 use range::score::score;
 use range::truth::Truth;
-use range::{Range, Scenario};
+use range::{Drill, Range, Scenario};
 
 fn generated(text: &str, seed: u64, atlas: &Atlas) -> (Vec<u8>, Truth) {
     let scenario = Scenario::read(text, atlas).unwrap();
@@ -168,20 +169,24 @@ fn the_tenth_of_march_has_five_attacks_in_three_humps_that_are_felt() {
         at(13, 30)..at(14, 20),
         at(15, 20)..at(18, 0),
     ];
-    let (mut bytes, mut records, mut last) = (Vec::new(), 0, 0);
-    let mut range = Range::new(scenario, 1, &atlas).unwrap();
-    let mut second = 0;
-    let mut bad = [0; 3];
-    while range.second(&mut bytes) {
-        let (more, end) = in_order(&bytes, last);
+    let mut drill = Drill::new(scenario, 1, &atlas).unwrap();
+    let mut signals = Signals::default();
+    let (mut records, mut last, mut second) = (0, 0, 0);
+    // Seconds of trouble in each hump, and reports in each quarter of an hour.
+    let (mut bad, mut quarters) = ([0; 3], [0; 14 * 4]);
+    while drill.second(&mut signals) {
+        let (more, end) = in_order(&signals.packets, last);
         (records, last) = (records + more, end);
-        bytes.clear();
-        let failing = range.felt()[0].failing;
-        match humps.iter().position(|hump| hump.contains(&second)) {
-            Some(hump) => bad[hump] += u32::from(failing > 0.25),
-            None => assert!(failing < 0.01, "{failing} at {second}"),
+        if drill.has_begun() {
+            let failing = drill.range().felt()[0].failing;
+            match humps.iter().position(|hump| hump.contains(&second)) {
+                Some(hump) => bad[hump] += u32::from(failing > 0.25),
+                None => assert!(failing < 0.01, "{failing} at {second}"),
+            }
+            quarters[second as usize / 900] += signals.reports.iter().filter(|byte| **byte == b'\n').count();
+            second += 1;
         }
-        second += 1;
+        signals.clear();
     }
     for (bad, hump) in bad.iter().zip(&humps) {
         assert!(
@@ -189,7 +194,14 @@ fn the_tenth_of_march_has_five_attacks_in_three_humps_that_are_felt() {
             "{bad} in {hump:?}"
         );
     }
-    let truth = range.truth();
+    let peak = |hump: &std::ops::Range<u32>| {
+        let in_it = hump.start as usize / 900..=hump.end as usize / 900;
+        quarters[in_it].iter().copied().max().unwrap()
+    };
+    for (hump, told) in humps.iter().zip([18_500..22_500, 36_000..44_000, 26_000..35_000]) {
+        assert!(told.contains(&peak(hump)), "{hump:?}: {quarters:?}");
+    }
+    let truth = drill.truth();
     assert_eq!(records, truth.packets);
     assert!(
         (4_000_000..6_000_000).contains(&truth.packets),
@@ -216,6 +228,15 @@ fn the_tenth_of_march_has_five_attacks_in_three_humps_that_are_felt() {
     let service = &truth.services[0];
     assert_eq!(service.name, "x");
     assert!(service.outage.iter().all(|second| second.causes == ["attack"]));
+    // Of the claims: Ukraine sent some of it, and not most.
+    let holds = |said: &str| {
+        let claim = truth.claims.iter().find(|claim| claim.said.contains(said));
+        claim.unwrap().holds
+    };
+    assert_eq!(holds("originating in the Ukraine area [some"), Some(true));
+    assert_eq!(holds("bring down the X system with IP addresses"), Some(false));
+    assert_eq!(holds("a bunch more on that X subnet"), Some(true));
+    assert_eq!(holds("Dark Storm Team"), None);
 }
 
 #[test]
@@ -470,6 +491,19 @@ fn a_score_says_what_is_wrong() {
     assert_eq!((one.countries_covered, one.countries), (1, 2));
     assert_eq!((one.networks_covered, one.networks), (0, 1));
     assert!((one.countries_distance - 0.075).abs() < 1e-9);
+    // A host inside of an attacked prefix is not taken for the prefix, in whatever order they come.
+    let mut both = truth.clone();
+    let mut block = both["incidents"][0].clone();
+    block["target"] = "198.41.30.0/24".into();
+    both["incidents"].as_array_mut().unwrap().insert(0, block);
+    for order in [
+        ["198.41.30.10/32", "198.41.30.0/24"],
+        ["198.41.30.0/24", "198.41.30.10/32"],
+    ] {
+        let result = score(&case(order.map(incident).to_vec()), &both).unwrap();
+        assert_eq!((result.found, result.missed, result.invented), (2, 0, 0));
+        assert!(result.incidents.iter().all(|one| one.target_is_right));
+    }
     let none = score(&case(vec![]), &truth).unwrap();
     assert_eq!((none.found, none.missed), (0, 1));
     assert!(score(&truth, &truth).unwrap_err().contains("epicenter.case/1"));
