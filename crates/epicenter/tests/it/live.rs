@@ -12,14 +12,14 @@ use crate::exports::{BOTS_A_SECOND, PACKETS, SECONDS, START, flows_of, messages_
 use crate::{case, code, epicenter, err};
 
 /// A running `epicenter listen`, ended by its process id whatever happens.
-struct Live {
+pub(crate) struct Live {
     child: Child,
     lines: std::sync::mpsc::Receiver<Value>,
-    addresses: Vec<SocketAddr>,
+    pub(crate) addresses: Vec<SocketAddr>,
 }
 
 impl Live {
-    fn start(folder: &Path, args: &[&str]) -> Live {
+    pub(crate) fn start(folder: &Path, args: &[&str]) -> Live {
         let mut child = Command::new(env!("CARGO_BIN_EXE_epicenter"))
             .args(["listen", "--format", "json", "--threads", "1"])
             // No test hangs for longer than this.
@@ -57,7 +57,7 @@ impl Live {
     }
 
     /// The next event, which must be of this name.
-    fn next(&self, name: &str) -> Value {
+    pub(crate) fn next(&self, name: &str) -> Value {
         let event = self
             .lines
             .recv_timeout(Duration::from_secs(30))
@@ -82,7 +82,7 @@ impl Live {
     }
 
     /// Ends it as an operator would, and gives its last words.
-    fn stop(mut self) -> (Vec<Value>, Value) {
+    pub(crate) fn stop(mut self) -> (Vec<Value>, Value) {
         // What was sent last has time to arrive.
         std::thread::sleep(Duration::from_millis(300));
         self.signal("-TERM");

@@ -9,6 +9,7 @@ mod exported;
 mod exports;
 mod live;
 mod outages;
+mod people;
 mod scenarios;
 mod simulate;
 mod views;
