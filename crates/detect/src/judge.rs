@@ -206,6 +206,8 @@ fn bar(vector: Vector) -> Bar {
 
 /// Packets of anything that a destination must get before it is looked at.
 const LOOK_AT: u64 = 50;
+/// So many times what the hosts of a carpet get is an attack of its own on one of them.
+const LOUD_TIMES: u64 = 8;
 /// Hosts of one prefix that must be attacked together to speak of the prefix (SCIENCE: at least 16 destinations).
 const CARPET_HOSTS: usize = 16;
 /// Packets in the strongest second from a single stream of which only one side was captured, beyond which it is an attack
@@ -1251,10 +1253,15 @@ fn carpets(tally: &Tally, cases: &mut [Case], options: &Options) -> Vec<Attack> 
         if end - start >= CARPET_HOSTS
             && let Some(attack) = carpet(tally, &cases[start..end], options)
         {
-            // The hosts are part of it now.
+            // The hosts are part of it now, but for what one of them gets that is far more than its share of the carpet: that is an
+            // attack on this host, which runs beside.
+            let share = attack.packets() / attack.hosts.len().max(1) as u64;
             for case in &mut cases[start..end] {
-                if attack.hosts.binary_search(&case.address).is_ok() {
-                    case.suspicions.clear();
+                let in_it = attack.hosts.binary_search(&case.address).is_ok();
+                if in_it {
+                    let of_carpet = |s: &Suspicion| attack.parts.iter().any(|part| part.vector == s.vector);
+                    case.suspicions
+                        .retain(|s| !of_carpet(s) && s.packets > LOUD_TIMES * share);
                     case.requests = None;
                 }
             }
@@ -1289,6 +1296,8 @@ fn carpet(tally: &Tally, cases: &[Case], options: &Options) -> Option<Attack> {
         if of_hosts.len() < CARPET_HOSTS {
             continue;
         }
+        // A host that gets far more than the others is attacked by itself.
+        let of_hosts = without_loud(of_hosts);
         let total: u64 = of_hosts.iter().map(|(.., part)| part.packets).sum();
         let entropy: f64 = of_hosts
             .iter()
@@ -1367,6 +1376,21 @@ fn carpet(tally: &Tally, cases: &[Case], options: &Options) -> Option<Attack> {
         input_ns: (tally.first_ns().unwrap_or(start_ns), tally.last_ns()),
         clients: Clients::default(),
     })
+}
+
+/// Hosts of a carpet without those that get far more than the middle one, where enough are left.
+fn without_loud<'a>(of_hosts: Vec<(&'a Case, &'a Suspicion, Part)>) -> Vec<(&'a Case, &'a Suspicion, Part)> {
+    let mut packets: Vec<u64> = of_hosts.iter().map(|(.., part)| part.packets).collect();
+    packets.sort_unstable();
+    let most = LOUD_TIMES * packets[packets.len() / 2];
+    let quiet = packets.partition_point(|packets| *packets <= most);
+    if quiet == packets.len() || quiet < CARPET_HOSTS {
+        return of_hosts;
+    }
+    of_hosts
+        .into_iter()
+        .filter(|(.., part)| part.packets <= most)
+        .collect()
 }
 
 /// Joins attacks on neighbouring blocks (inside one /20 of IPv4 or /56 of IPv6) with the same first vector.

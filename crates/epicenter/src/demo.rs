@@ -29,7 +29,7 @@ use crate::{case_json, case_text, claims, outages, signals, simulate, tell};
 
 const SECOND: u64 = 1_000_000_000;
 /// Seconds of the day between two judgements of the traffic.
-const STEP_S: u32 = 10;
+const STEP_S: u32 = 20;
 /// How often, in seconds of the day, a line tells how things stand while something is going on.
 const STATUS_S: u64 = 900;
 /// Countries of senders in a line.
@@ -284,6 +284,7 @@ impl<'a> Day<'a> {
         let (reports, expected) = news.last_15;
         let places = match news.failing {
             (_, 0) => String::new(),
+            (0, places) => format!("; all {places} places reach it"),
             (failing, places) => format!("; {failing} of {places} places cannot reach it"),
         };
         let usual = outages::times(reports, expected);
@@ -375,7 +376,12 @@ impl<'a> Day<'a> {
             "What the evidence says so far{about}: {}.",
             verdict.words.text()
         ));
-        lines.extend(verdict.because.iter().take(BECAUSE).cloned());
+        // Which attack it was held against is plain here, and the case says it.
+        let reasons = verdict
+            .because
+            .iter()
+            .filter(|reason| !reason.starts_with("It was "));
+        lines.extend(reasons.take(BECAUSE).cloned());
         page.lines(at_ns, "CLAIM", &lines)
     }
 }

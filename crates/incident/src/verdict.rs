@@ -330,7 +330,7 @@ fn spoken_of<'a>(
         "It was held against the latest attack that had begun when it was said: {}.",
         describe(latest)
     )];
-    if let Some(last) = more.last_ns.filter(|&last| said > last) {
+    if let Some(last) = more.last_ns.filter(|&last| said > last + 60 * SECOND) {
         says.push(format!(
             "It was said {} after this input ends; what happened in between is not in it.",
             span(said - last)

@@ -234,6 +234,62 @@ fn a_carpet_is_one_incident_on_the_prefix() {
 }
 
 #[test]
+fn an_attack_on_one_host_of_a_carpet_stands_beside_it() {
+    // The host's own floods, of the carpet's vector and of another one, before and during the carpet.
+    for own_udp in [0u64, 20_000] {
+        let mut scene = Scene::new(24 + own_udp);
+        let bots: Vec<_> = (0..300).map(|_| scene.host()).collect();
+        for i in 0..60_000u64 {
+            let (src, ttl) = bots[scene.below(300) as usize];
+            let dst = Ipv4Addr::new(145, 40, 9, 1 + scene.below(254) as u8);
+            let port = 1 + scene.below(65_000) as u16;
+            scene.packet(
+                10_000_000 + i * 300,
+                src,
+                dst,
+                ttl,
+                17,
+                &udp(port, port, &[1; 300]),
+            );
+        }
+        for i in 0..20_000u64 {
+            let (src, ttl) = bots[scene.below(300) as usize];
+            let port = 1_024 + scene.below(60_000) as u16;
+            scene.packet(i * 1_000, src, TARGET, ttl, 6, &tcp(port, 443, 2, 0));
+        }
+        for i in 0..own_udp {
+            let (src, ttl) = bots[scene.below(300) as usize];
+            scene.packet(i * 1_000, src, TARGET, ttl, 17, &udp(4_000, 443, &[2; 300]));
+        }
+        let case = scene.judged("beside.pcap");
+        let found: Vec<(&str, Vec<&str>)> = case["incidents"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|incident| {
+                let vectors = incident["vectors"].as_array().unwrap();
+                (
+                    incident["target"]["prefix"].as_str().unwrap(),
+                    vectors
+                        .iter()
+                        .map(|vector| vector["name"].as_str().unwrap())
+                        .collect(),
+                )
+            })
+            .collect();
+        let of_host = if own_udp > 0 {
+            vec!["udp_flood", "syn_flood"]
+        } else {
+            vec!["syn_flood"]
+        };
+        assert_eq!(
+            found,
+            [("145.40.9.0/24", vec!["udp_flood"]), ("145.40.9.10/32", of_host)]
+        );
+    }
+}
+
+#[test]
 fn busy_is_not_attacked() {
     let mut crowd = Scene::new(15);
     for i in 0..3_000 {
