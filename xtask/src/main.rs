@@ -34,7 +34,9 @@ fn main() -> ExitCode {
         ["bench", "--rivals"] => bench::run(&root(), true),
         ["score"] => score(&root(), "3"),
         ["score", seeds] => score(&root(), seeds),
-        _ => Err("usage: cargo xtask test | tidy | atlas | map | bench [--rivals] | score [SEEDS]".to_owned()),
+        _ => {
+            Err("usage: cargo xtask test | tidy | atlas | map | bench [--rivals] | score [SEEDS]".to_owned())
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

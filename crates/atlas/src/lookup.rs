@@ -241,6 +241,71 @@ impl Atlas {
         Atlas::of_parts(parts, self.file)
     }
 
+    /// The bytes of the file that it was read from. [`Atlas::with_kinds`] does not change them.
+    pub fn file(&self) -> &[u8] {
+        &self.file
+    }
+
+    /// The parts of an atlas that says of other addresses what this one says of their own: each block goes where `moved` puts it, which
+    /// must permute the addresses of each family and keep prefixes together. Of a block that `named` does not want, only whether it is
+    /// announced is kept, or that it is special-purpose; its neighbours of that kind are joined with it.
+    pub fn moved(&self, moved: &mut dyn FnMut(Prefix) -> Prefix, named: &dyn Fn(PlaceId) -> bool) -> Parts {
+        let mut parts = Parts {
+            built: self.parts.built.clone(),
+            attribution: self.parts.attribution.clone(),
+            names: vec![String::new()],
+            ..Parts::default()
+        };
+        let mut names: std::collections::BTreeMap<u32, u32> = std::collections::BTreeMap::new();
+        let mut places: std::collections::BTreeMap<Stored, u32> = std::collections::BTreeMap::new();
+        let blocks = self.ipv4.starts.len() + self.ipv6.starts.len();
+        // New start, place, and whether it stays a row of its own.
+        let mut rows: [Vec<(u128, u32, bool)>; 2] = [Vec::new(), Vec::new()];
+        for block in 0..blocks {
+            let id = PlaceId(block as u32);
+            let prefix = self.place(id).prefix;
+            let of_ipv4 = block < self.ipv4.starts.len();
+            let stored = match block.checked_sub(self.ipv4.starts.len()) {
+                None => self.ipv4.places[block],
+                Some(index) => self.ipv6.places[index],
+            };
+            let mut stored = self.parts.places[stored as usize];
+            let own = named(id) && stored.kind != Kind::Reserved;
+            if own || stored.kind == Kind::Reserved {
+                let name = &self.parts.names[stored.name as usize];
+                stored.name = *names.entry(stored.name).or_insert_with(|| {
+                    parts.names.push(name.clone());
+                    parts.names.len() as u32 - 1
+                });
+            } else {
+                stored = Stored {
+                    country: Country::UNKNOWN,
+                    kind: Kind::Unknown,
+                    asn: 0,
+                    name: 0,
+                    ..stored
+                };
+            }
+            let place = *places.entry(stored).or_insert_with(|| {
+                parts.places.push(stored);
+                parts.places.len() as u32 - 1
+            });
+            let start = moved(prefix).base.to_bits();
+            rows[usize::from(!of_ipv4)].push((start, place, own));
+        }
+        for rows in &mut rows {
+            rows.sort_unstable();
+            rows.dedup_by(|next, kept| kept.1 == next.1 && !kept.2 && !next.2);
+        }
+        let [ipv4, ipv6] = rows;
+        parts.ipv4 = ipv4
+            .into_iter()
+            .map(|(start, place, _)| (start as u32, place))
+            .collect();
+        parts.ipv6 = ipv6.into_iter().map(|(start, place, _)| (start, place)).collect();
+        parts
+    }
+
     /// What it is made of. The digest is computed when first asked for.
     pub fn about(&self) -> &About {
         self.about.get_or_init(|| About {

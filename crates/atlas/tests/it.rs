@@ -6,7 +6,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use atlas::{Atlas, Build, Country, Kind, Row};
+use atlas::{Atlas, Build, Country, Kind, Prefix, Row};
 use proptest::prelude::*;
 
 fn ip(text: &str) -> Ipv6Addr {
@@ -190,4 +190,39 @@ proptest! {
             prop_assert!(place.prefix.contains(address));
         }
     }
+}
+
+#[test]
+fn a_moved_atlas_says_the_same_of_moved_addresses() {
+    let atlas = Atlas::embedded();
+    // Turns one bit inside 8.0.0.0/7 and the first bit behind 2a00::/12.
+    let turn = |prefix: Prefix| {
+        let (bits, len) = (prefix.base.to_bits(), prefix.len);
+        let flip = match prefix.base.to_ipv4_mapped() {
+            Some(v4) if v4.octets()[0] >> 1 == 4 && len >= 112 => 1 << 16,
+            None if bits >> 116 == 0x2a0 && len >= 13 => 1 << 115,
+            _ => 0,
+        };
+        Prefix::of(Ipv6Addr::from_bits(bits ^ flip), len)
+    };
+    let google = ip("8.8.8.8");
+    let mut ids = Vec::new();
+    atlas.lookup_all(&[google], &mut ids);
+    let wanted = ids[0];
+    let parts = atlas.moved(&mut { turn }, &|id| id == wanted);
+    let moved = Atlas::from_bytes(parts.write()).unwrap();
+    let before = atlas.lookup(google);
+    let after = moved.lookup(ip("8.9.8.8"));
+    assert_eq!(
+        (before.asn, before.network, before.country, before.prefix.len),
+        (after.asn, after.network, after.country, after.prefix.len)
+    );
+    let other = moved.lookup(ip("1.1.1.1"));
+    assert_eq!(
+        (other.asn, other.routed, other.country),
+        (0, true, Country::UNKNOWN)
+    );
+    let private = moved.lookup(ip("10.0.0.1"));
+    assert_eq!((private.kind, private.routed), (Kind::Reserved, false));
+    assert!((moved.ipv4_unusable_share() - atlas.ipv4_unusable_share()).abs() < 1e-12);
 }

@@ -19,9 +19,25 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Say what happened in recorded traffic: attacks, targets, vectors, sources, and how sure that is
     #[command(
-        after_help = "Examples:\n  epicenter investigate capture.pcap\n  epicenter investigate monday.pcapng.gz tuesday.pcapng.zst --format json -o case.json\n  tcpdump -c 100000 -w - | epicenter investigate -\n  epicenter investigate --network 203.0.113.0/24 --fail-on-attack capture.pcap"
+        after_help = "Examples:\n  epicenter investigate capture.pcap\n  epicenter investigate monday.pcapng.gz tuesday.pcapng.zst --format json -o case.json\n  tcpdump -c 100000 -w - | epicenter investigate -\n  epicenter investigate --network 203.0.113.0/24 --fail-on-attack capture.pcap\n  epicenter investigate --format bundle -o case.tar capture.pcap\n  epicenter investigate --format bundle -o public.tar --anonymize hash capture.pcap"
     )]
     Investigate(InvestigateArgs),
+    /// Check somebody's evidence: digests, signature, and the case computed anew from it. Writes nothing
+    #[command(
+        after_help = "Examples:\n  epicenter investigate --format bundle -o case.tar --sign-key me.key capture.pcap\n  epicenter verify case.tar\n  epicenter verify --public-key RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3 case.tar\n  epicenter verify case.tar --inputs capture.pcap\n\nExit codes: 0 it holds, 1 it cannot be read or does not hold (the text says which), 2 usage."
+    )]
+    Verify(VerifyArgs),
+    /// Make and show keys that sign bundles (Ed25519, in the form of minisign)
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  epicenter keys new -o me.key\n  epicenter keys show me.key.pub"
+    )]
+    Keys(KeysCommand),
+    /// Show a day whose truth is known, through the whole pipeline: reports, attacks, where from, claims, and the case
+    #[command(
+        after_help = "Examples:\n  epicenter demo\n  epicenter demo --seconds 20\n  epicenter demo --headless --scenario spill-over"
+    )]
+    Demo(DemoArgs),
     /// Take NetFlow, IPFIX and sFlow from the network, and say when attacks begin, change and end
     #[command(
         after_help = "Examples:\n  epicenter listen\n  epicenter listen --listen 2055 --listen 192.0.2.1:6343 --network 203.0.113.0/24\n  epicenter listen --format json --state exporters.state --record ring --record-size 20GiB\n  epicenter investigate --state ring/epicenter-20260310T094500Z-000001.state ring/*.pcap"
@@ -110,6 +126,8 @@ pub(crate) enum Format {
     Xarf,
     /// DOTS telemetry (RFC 9244), one message a line for each incident
     Dots,
+    /// The case and its evidence, in a folder or a tar that `verify` computes anew; needs -o
+    Bundle,
 }
 
 /// How far what is shared may travel (Traffic Light Protocol 2.0, FIRST).
@@ -216,10 +234,15 @@ pub(crate) struct InvestigateArgs {
     /// No progress bar, even on a terminal
     #[arg(long)]
     pub(crate) no_progress: bool,
-    /// Write to this file instead of standard output
-    #[arg(short, long, value_name = "FILE")]
+    /// Captured packets are one of so many: for captures that were sampled when they were made
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) packet_sampling: u32,
+    /// Write to this file instead of standard output; a bundle to this folder, or to a tar where the name ends with .tar
+    #[arg(short, long, value_name = "FILE", required_if_eq("format", "bundle"))]
     pub(crate) output: Option<PathBuf>,
-    // Last, since its heading is that of all options after it.
+    // Last, since their headings are those of all options after them.
+    #[command(flatten)]
+    pub(crate) bundle: BundleArgs,
     #[command(flatten)]
     pub(crate) share: ShareArgs,
 }
@@ -231,6 +254,110 @@ fn service(text: &str) -> Result<(String, atlas::Prefix), String> {
         .filter(|(name, _)| !name.is_empty())
         .ok_or("wanted is NAME=CIDR, as in x=192.0.2.0/24")?;
     Ok((name.to_owned(), prefix.parse()?))
+}
+
+/// How addresses are taken out of a bundle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Anonymize {
+    /// To /24 (IPv4) and /48 (IPv6)
+    Truncate,
+    /// By pseudonyms under a key, which keep prefixes together
+    Hash,
+}
+
+impl Anonymize {
+    /// Its name in `settings.json`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Anonymize::Truncate => "truncate",
+            Anonymize::Hash => "hash",
+        }
+    }
+}
+
+/// What a bundle is made with.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Bundles (--format bundle)")]
+pub(crate) struct BundleArgs {
+    /// Bytes of evidence before compression at most (KiB, MiB, GiB); what does not fit is sampled
+    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = bytes)]
+    pub(crate) evidence_limit: u64,
+    /// Sign with this secret key (see `epicenter keys`, or minisign)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) sign_key: Option<PathBuf>,
+    /// Put this time-stamp token (RFC 3161) of the manifest beside it. The manifest of the same inputs and options is the same: make the
+    /// bundle, have its manifest.json stamped, make it again with the token
+    #[arg(long, value_name = "FILE")]
+    pub(crate) timestamp_token: Option<PathBuf>,
+    /// Replace addresses other than the targets', so that the bundle can be published
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub(crate) anonymize: Option<Anonymize>,
+    /// Replace the targets' addresses as well
+    #[arg(long, requires = "anonymize")]
+    pub(crate) anonymize_targets: bool,
+    /// Key of the pseudonyms: any file of 16 bytes or more that nobody else has. Drawn anew each time where it is not given
+    #[arg(long, value_name = "FILE", requires = "anonymize")]
+    pub(crate) anonymize_key: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// Folder or tar that `investigate --format bundle` wrote
+    #[arg(value_name = "BUNDLE")]
+    pub(crate) bundle: PathBuf,
+    /// Only with a signature by this key: a public key of minisign, or a file of one
+    #[arg(long, value_name = "KEY|FILE")]
+    pub(crate) public_key: Option<String>,
+    /// The inputs themselves: their case is computed as well, and the evidence taken out of them again
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub(crate) inputs: Vec<PathBuf>,
+    /// Bytes that are read at most, of the bundle and again of its evidence unpacked (KiB, MiB, GiB)
+    #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = bytes)]
+    pub(crate) limit: u64,
+    /// Threads to use, 1 or 2; the result is the same
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..))]
+    pub(crate) threads: u8,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Make a key pair: a secret key that only you can read, and FILE.pub to publish
+    New(KeysNewArgs),
+    /// Show what a key file holds, never the secret
+    Show(KeysShowArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeysNewArgs {
+    /// Where the secret key goes; nothing may be there
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    /// Guard it with a password, asked for at the terminal or taken from EPICENTER_KEY_PASSWORD
+    #[arg(long)]
+    pub(crate) password: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeysShowArgs {
+    /// A secret or public key
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Scenario of the library (`simulate --list`), or a file
+    #[arg(long, value_name = "SCENARIO", default_value = "march-10")]
+    pub(crate) scenario: String,
+    /// What is drawn at random
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Seconds that the day takes
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub(crate) seconds: u32,
+    /// As fast as it goes, and lines only: for machines
+    #[arg(long)]
+    pub(crate) headless: bool,
 }
 
 /// How events are printed.
@@ -310,6 +437,9 @@ pub(crate) struct SimulateArgs {
     /// So many times as fast as it happens, from 0.1 to 1000
     #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = speed, requires = "live")]
     pub(crate) speed: f64,
+    /// Also the access log of the servers, SCENARIO-SEED.access.log
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub(crate) log: Option<LogFormat>,
     /// Directory for SCENARIO-SEED.pcap, SCENARIO-SEED.truth.json and what else the scenario has: reports, probes, claims
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     pub(crate) output: PathBuf,
@@ -338,6 +468,15 @@ fn speed(text: &str) -> Result<f64, String> {
     } else {
         Err("not from 0.1 to 1000".to_owned())
     }
+}
+
+/// Lines of an access log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// The combined log format of the Apache HTTP server
+    Combined,
+    /// One JSON object a line
+    Json,
 }
 
 /// How a score is printed.
@@ -466,7 +605,16 @@ fn listen(text: &str) -> Result<std::net::SocketAddr, String> {
     })
 }
 
+/// Bytes of a ring.
 fn size(text: &str) -> Result<u64, String> {
+    match bytes(text)? {
+        ..=0xf_ffff => Err("a ring needs 1 MiB at least".to_owned()),
+        bytes => Ok(bytes),
+    }
+}
+
+/// A number of bytes.
+fn bytes(text: &str) -> Result<u64, String> {
     let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
     let unit = match text[digits.len()..].trim() {
         "" | "B" => 0,
@@ -477,13 +625,9 @@ fn size(text: &str) -> Result<u64, String> {
         unit => return Err(format!("{unit:?} is no unit: KiB, MiB, GiB or TiB")),
     };
     let number: u64 = digits.parse().map_err(|_| format!("{text:?} is no size"))?;
-    let bytes = number
+    number
         .checked_mul(1 << unit)
-        .ok_or_else(|| format!("{text:?} is too large"))?;
-    if bytes < 1 << 20 {
-        return Err("a ring needs 1 MiB at least".to_owned());
-    }
-    Ok(bytes)
+        .ok_or_else(|| format!("{text:?} is too large"))
 }
 
 /// How records are printed.
@@ -536,19 +680,26 @@ impl ExportArgs {
         for &(exporter, rate) in &self.sampling {
             collector.set_rate(exporter.map(mapped), rate);
         }
-        if let Some(path) = &self.state {
-            match std::fs::read(path) {
-                Ok(saved) if collector.load(&saved, 0) => {}
-                Ok(_) => anyhow::bail!("{}: not a state of exporters, or damaged", path.display()),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => return Err(anyhow::Error::new(error).context(path.display().to_string())),
-            }
+        if let (Some(saved), Some(path)) = (self.saved()?, &self.state)
+            && !collector.load(&saved, 0)
+        {
+            anyhow::bail!("{}: not a state of exporters, or damaged", path.display());
         }
         Ok(collector)
     }
+
+    /// The state that was named, `None` where there is none yet.
+    pub(crate) fn saved(&self) -> anyhow::Result<Option<Vec<u8>>> {
+        let Some(path) = &self.state else { return Ok(None) };
+        match std::fs::read(path) {
+            Ok(saved) => Ok(Some(saved)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(anyhow::Error::new(error).context(path.display().to_string())),
+        }
+    }
 }
 
-fn mapped(address: std::net::IpAddr) -> std::net::Ipv6Addr {
+pub(crate) fn mapped(address: std::net::IpAddr) -> std::net::Ipv6Addr {
     match address {
         std::net::IpAddr::V4(v4) => v4.to_ipv6_mapped(),
         std::net::IpAddr::V6(v6) => v6,

@@ -35,7 +35,6 @@ pub(crate) fn render(case: &Case, atlas: &Atlas) -> anyhow::Result<String> {
         })).collect::<Vec<_>>(),
         "signals": case.signals.iter().map(|file| json!({
             "name": file.name,
-            "bytes": file.bytes,
             "reports": file.reports,
             "probes": file.probes,
             "first": file.first_ns.map(time),

@@ -22,6 +22,23 @@ pub(crate) struct Style {
     pub(crate) wide: bool,
 }
 
+impl Style {
+    /// Colours where a terminal shows them and nobody asked for none; wide characters where the locale has them.
+    pub(crate) fn of(terminal: bool) -> Style {
+        let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
+            .iter()
+            .find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
+        let utf8 = locale.is_some_and(|l| {
+            l.to_ascii_lowercase().contains("utf-8") || l.to_ascii_lowercase().contains("utf8")
+        });
+        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Style {
+            colour: terminal && !no_color,
+            wide: utf8,
+        }
+    }
+}
+
 const WIDTH: usize = 98;
 pub(crate) const AT_END: &str = ", still running when the input ends";
 /// Lines of each list.
@@ -80,23 +97,7 @@ impl Page {
 
     /// Words broken into lines, the first with `first`, the others indented as far.
     fn wrapped(&mut self, first: &str, text: &str) {
-        let indent = " ".repeat(first.chars().count());
-        let mut line = first.to_owned();
-        let mut empty = true;
-        let room = WIDTH.saturating_sub(indent.len()).max(20);
-        for word in text.split_whitespace().flat_map(|word| pieces(word, room)) {
-            if !empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
-                self.line(&line);
-                line = indent.clone();
-                empty = true;
-            }
-            if !empty {
-                line.push(' ');
-            }
-            line.push_str(&word);
-            empty = false;
-        }
-        self.line(&line);
+        self.text.push_str(&wrapped(first, text));
     }
 
     fn summary(&mut self, case: &Case) {
@@ -719,6 +720,32 @@ impl Page {
         );
         self.line("Everything in full, for programs: the same command with --format json");
     }
+}
+
+/// Words broken into lines, the first with `first`, the others indented as far.
+pub(crate) fn wrapped(first: &str, text: &str) -> String {
+    let indent = " ".repeat(first.chars().count());
+    let (mut out, mut line) = (String::new(), first.to_owned());
+    let mut push = |line: &str| {
+        out.push_str(line.trim_end());
+        out.push('\n');
+    };
+    let mut empty = true;
+    let room = WIDTH.saturating_sub(indent.len()).max(20);
+    for word in text.split_whitespace().flat_map(|word| pieces(word, room)) {
+        if !empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
+            push(&line);
+            line = indent.clone();
+            empty = true;
+        }
+        if !empty {
+            line.push(' ');
+        }
+        line.push_str(&word);
+        empty = false;
+    }
+    push(&line);
+    out
 }
 
 /// A word in pieces that fit into a line.

@@ -77,7 +77,7 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<Claim>> {
 }
 
 /// The claims of a text; `is_there` says whether an archived copy lies beside it.
-fn parse(name: &str, bytes: &[u8], is_there: &dyn Fn(&str) -> bool) -> Result<Vec<Claim>, String> {
+pub(crate) fn parse(name: &str, bytes: &[u8], is_there: &dyn Fn(&str) -> bool) -> Result<Vec<Claim>, String> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let line = line_of(bytes, error.valid_up_to());
         format!("{name}, line {line}: not UTF-8")

@@ -219,7 +219,9 @@ pub(crate) fn run(args: &DecodeArgs) -> anyhow::Result<ExitCode> {
             keep_exported: true,
             progress: &|_| {},
         };
-        match input::read(path, &how, &mut collector, |batch| printer.batch(batch)) {
+        match input::read(&input::Source::file(path), &how, &mut collector, |batch| {
+            printer.batch(batch)
+        }) {
             Ok(input) => {
                 read += 1;
                 for fault in &input.faults {

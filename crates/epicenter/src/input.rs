@@ -6,8 +6,8 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
-use std::sync::mpsc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, mpsc};
 
 use incident::case::{Input, InputFault};
 use wire::{Batch, Capture, Collector, Faults, Format, Kind, Messages, Reason};
@@ -21,6 +21,50 @@ const NESTED_MAX: usize = 2;
 
 /// What this program accepts, for error messages.
 const ACCEPTED: &str = "pcap and pcapng captures (of packets, or of NetFlow, IPFIX or sFlow export packets), IPFIX files and bare export messages; plain, gzip or zstd";
+
+/// Where an input comes from.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    /// Its name in the case.
+    pub(crate) name: String,
+    /// Where its bytes are.
+    pub(crate) place: Where,
+}
+
+/// Where bytes are.
+#[derive(Clone, Debug)]
+pub(crate) enum Where {
+    /// In a file, `-` for standard input.
+    File(PathBuf),
+    /// Here.
+    Here(Arc<[u8]>),
+}
+
+impl Source {
+    /// A file under its own name.
+    pub(crate) fn file(path: &Path) -> Source {
+        Source {
+            name: path.display().to_string(),
+            place: Where::File(path.to_owned()),
+        }
+    }
+
+    /// Whether it can be read twice: what came through a pipe is gone.
+    pub(crate) fn lasts(&self) -> bool {
+        match &self.place {
+            Where::File(path) => path.is_file(),
+            Where::Here(_) => true,
+        }
+    }
+
+    /// Its bytes from the start.
+    pub(crate) fn open(&self) -> Result<Box<dyn Read + Send>, String> {
+        match &self.place {
+            Where::File(path) => open(path),
+            Where::Here(bytes) => Ok(Box::new(std::io::Cursor::new(bytes.clone()))),
+        }
+    }
+}
 
 /// How an input is read.
 pub(crate) struct How<'a> {
@@ -38,14 +82,14 @@ pub(crate) struct How<'a> {
 ///
 /// A line for people, where the input cannot be read at all. Damage further in is noted as faults of the input.
 pub(crate) fn read(
-    path: &Path,
+    source: &Source,
     how: &How<'_>,
     collector: &mut Collector,
     mut count: impl FnMut(&Batch) + Send,
 ) -> Result<Input, String> {
-    let name = path.display().to_string();
+    let name = source.name.clone();
     let bytes = std::sync::atomic::AtomicU64::new(0);
-    let source = open(path).map_err(|problem| format!("{name}: {problem}"))?;
+    let source = source.open().map_err(|problem| format!("{name}: {problem}"))?;
     let metered = Metered {
         source,
         bytes: &bytes,
@@ -135,6 +179,25 @@ pub(crate) fn read(
     }
     input.faults = self::faults(&faults);
     Ok(input)
+}
+
+/// Reads one input once more for its raw packets and messages, which the batches hold beside their records.
+pub(crate) fn read_raw(
+    source: &Source,
+    collector: &mut Collector,
+    mut take: impl FnMut(&Batch) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let told = |problem| anyhow::anyhow!("{}: {problem}", source.name);
+    let opened = Box::new(BufReader::with_capacity(READ, source.open().map_err(told)?));
+    let mut decoder = Decoder::open(opened, collector).map_err(told)?;
+    let mut batch = Batch {
+        keep_raw: true,
+        ..Batch::default()
+    };
+    while decoder.fill(&mut batch) {
+        take(&batch)?;
+    }
+    Ok(())
 }
 
 /// Faults as the case has them.

@@ -2,25 +2,29 @@
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::net::IpAddr;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context;
-use atlas::Prefix;
+use anyhow::{Context, bail};
+use atlas::{Atlas, Prefix};
 use detect::{Options, Tally};
 use incident::Case;
 use incident::case::{EXPORTERS_SHOWN, Input, Signals};
+use incident::claim::Claim;
 use incident::outage::{Attacked, Outage};
 use incident::verdict::Evidence;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use trace::Past;
 use wire::{Batch, Collector};
 
-use crate::args::{Format, InvestigateArgs};
+use crate::args::{Format, InvestigateArgs, mapped};
+use crate::case_text::Style;
+use crate::input::{self, Source};
 use crate::signals::Signal;
 use crate::{
-    case_html, case_json, case_text, claims, dots, fingerprint, input, lookup, misp, signals, stix, tell,
+    case_html, case_json, case_text, claims, dots, evidence, fingerprint, lookup, misp, signals, stix, tell,
     xarf,
 };
 
@@ -29,69 +33,28 @@ const PROGRESS_FROM: u64 = 32 << 20;
 
 /// Runs the command.
 pub(crate) fn run(args: &InvestigateArgs) -> anyhow::Result<ExitCode> {
+    evidence::check_usage(args);
     // Counting needs no atlas, so it is loaded while the input is read; but a wrong --atlas is told before an hour of reading.
     let atlas = lookup::open(&args.atlas)?;
-    let claims = match &args.claims {
-        Some(path) => claims::read(path)?,
-        None => Vec::new(),
+    let settings = Settings::of(args)?;
+    let sources: Vec<Source> = args.inputs.iter().map(|path| Source::file(path)).collect();
+    let wanted = match args.format {
+        Format::Bundle => Some(evidence::Wanted::of(args, &sources)?),
+        _ => None,
     };
     let bar = progress_bar(args);
-    let mut collector = args.exports.collector()?;
-    let mut read = read_all(&args.inputs, args.threads, &mut collector, &bar);
-    // A sampling rate that was told after records that needed it: the same input once more, with the rates known from the start. What
-    // came through a pipe is gone, and the case says so.
-    let again = collector.is_late() && args.inputs.iter().all(|path| path.is_file());
-    if again {
-        let mut informed = args.exports.collector()?;
-        informed.load(&collector.save(), 0);
-        collector = informed;
-        drop(std::mem::take(&mut read.tally));
-        read = read_all(&args.inputs, args.threads, &mut collector, &bar);
-    }
-    // The audience has a collector of its own: what its exporters are called and lost is no part of this case.
-    let audience = read_all(&args.audience, args.threads, &mut args.exports.collector()?, &bar);
-    if !audience.signal_files.is_empty() {
-        tell("--audience takes traffic: reports and probes do not show who uses a service");
-    }
-    let Read {
-        tally,
-        inputs,
-        signals,
-        signal_files,
-        unread,
-    } = read;
+    let examined = examine(&sources, &settings, &atlas, args.threads, &bar)?;
     bar.finish_and_clear();
-    if inputs.is_empty() && signal_files.is_empty() {
+    let Some(Examined { case, unread }) = examined else {
         return Ok(ExitCode::from(1));
-    }
-    let options = Options {
-        networks: args.network.clone(),
-        ..Options::default()
     };
-    let name = audience
-        .inputs
-        .iter()
-        .map(|input| input.name.as_str())
-        .collect::<Vec<_>>()
-        .join(", ");
-    let past = Past {
-        tally: &audience.tally,
-        seconds: audience.inputs.iter().map(seconds).sum(),
-        name: &name,
-    };
-    let past = (!audience.inputs.is_empty()).then_some(&past);
-    let mut case = incident::investigate_against(&tally, past, &atlas, &options, inputs);
-    case.exporters = collector.exporters().collect();
-    case.exporters
-        .sort_by(|a, b| b.records.cmp(&a.records).then(a.address.cmp(&b.address)));
-    case.exporters.truncate(EXPORTERS_SHOWN);
-    drop(tally);
-    case.signals = signal_files;
-    case.outages = outages(&case, signals, &args.service);
-    case.verdicts = incident::judge(&claims, &case.incidents, &Evidence::of(&case));
     let printed = match args.format {
         Format::Json => case_json::render(&case, &atlas)?,
-        Format::Text => case_text::render(&case, &atlas, style(args)),
+        Format::Text => case_text::render(
+            &case,
+            &atlas,
+            Style::of(args.output.is_none() && std::io::stdout().is_terminal()),
+        ),
         Format::Html => case_html::render(&case, &atlas, &command(std::env::args_os().skip(1))),
         Format::Fingerprint => {
             if case.incidents.is_empty() {
@@ -107,13 +70,151 @@ pub(crate) fn run(args: &InvestigateArgs) -> anyhow::Result<ExitCode> {
             unsaid.iter().for_each(|line| tell(line));
             reports
         }
+        Format::Bundle => String::new(),
     };
-    write(args.output.as_deref(), &printed)?;
+    match wanted {
+        Some(_) if unread > 0 => bail!("a bundle needs all of its inputs"),
+        Some(wanted) => evidence::make(&wanted, &sources, &settings, &atlas, &case, args.threads)?,
+        None => write(args.output.as_deref(), &printed)?,
+    }
     Ok(match () {
         () if args.fail_on_attack && !case.incidents.is_empty() => ExitCode::from(3),
-        () if unread + audience.unread > 0 => ExitCode::from(1),
+        () if unread > 0 => ExitCode::from(1),
         () => ExitCode::SUCCESS,
     })
+}
+
+/// All that decides a case beside the bytes of its inputs and the atlas. Whoever has these three has the case.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Settings {
+    /// Only targets in these prefixes, where there are any.
+    pub(crate) networks: Vec<Prefix>,
+    /// Sampling rates of exporters (of all: `None`) that win over what they say.
+    pub(crate) rates: Vec<(Option<IpAddr>, u32)>,
+    /// Captured packets are one of so many.
+    pub(crate) packet_rate: u32,
+    /// Templates and rates known from before.
+    pub(crate) state: Option<Vec<u8>>,
+    /// Where services are.
+    pub(crate) services: Vec<(String, Prefix)>,
+    /// Statements that are held against the evidence, and the file that they are of.
+    pub(crate) claims: Vec<Claim>,
+    pub(crate) claims_file: Option<Vec<u8>>,
+    /// Other traffic that shows who normally uses the targets.
+    pub(crate) audience: Vec<Source>,
+}
+
+impl Settings {
+    fn of(args: &InvestigateArgs) -> anyhow::Result<Settings> {
+        // What is wrong with the state is said here, with its name.
+        args.exports.collector()?;
+        Ok(Settings {
+            networks: args.network.clone(),
+            rates: args.exports.sampling.clone(),
+            packet_rate: args.packet_sampling,
+            state: args.exports.saved()?,
+            services: args.service.clone(),
+            claims: args
+                .claims
+                .as_deref()
+                .map(claims::read)
+                .transpose()?
+                .unwrap_or_default(),
+            claims_file: match &args.claims {
+                Some(path) => Some(std::fs::read(path).with_context(|| path.display().to_string())?),
+                None => None,
+            },
+            audience: args.audience.iter().map(|path| Source::file(path)).collect(),
+        })
+    }
+
+    /// A collector that knows what was said.
+    pub(crate) fn collector(&self) -> anyhow::Result<Collector> {
+        let mut collector = Collector::new();
+        for &(exporter, rate) in &self.rates {
+            collector.set_rate(exporter.map(mapped), rate);
+        }
+        collector.set_packet_rate(self.packet_rate);
+        if let Some(saved) = &self.state
+            && !collector.load(saved, 0)
+        {
+            bail!("the state of exporters is none, or damaged");
+        }
+        Ok(collector)
+    }
+}
+
+/// A case, and how many inputs could not be read for it.
+pub(crate) struct Examined {
+    pub(crate) case: Case,
+    pub(crate) unread: u32,
+}
+
+/// From inputs to the case: the one way, of `investigate` and of `verify`. `None` where no input could be read; what is wrong with
+/// each was told.
+pub(crate) fn examine(
+    sources: &[Source],
+    settings: &Settings,
+    atlas: &Atlas,
+    threads: u8,
+    bar: &ProgressBar,
+) -> anyhow::Result<Option<Examined>> {
+    let mut collector = settings.collector()?;
+    let mut read = read_all(sources, threads, &mut collector, bar);
+    // A sampling rate that was told after records that needed it: the same input once more, with the rates known from the start. What
+    // came through a pipe is gone, and the case says so.
+    let again = collector.is_late() && sources.iter().all(Source::lasts);
+    if again {
+        let mut informed = settings.collector()?;
+        informed.load(&collector.save(), 0);
+        collector = informed;
+        drop(std::mem::take(&mut read.tally));
+        read = read_all(sources, threads, &mut collector, bar);
+    }
+    // The audience has a collector of its own: what its exporters are called and lost is no part of this case.
+    let audience = read_all(&settings.audience, threads, &mut settings.collector()?, bar);
+    if !audience.signal_files.is_empty() {
+        tell("--audience takes traffic: reports and probes do not show who uses a service");
+    }
+    let Read {
+        tally,
+        inputs,
+        signals,
+        signal_files,
+        unread,
+    } = read;
+    if inputs.is_empty() && signal_files.is_empty() {
+        return Ok(None);
+    }
+    let options = Options {
+        networks: settings.networks.clone(),
+        ..Options::default()
+    };
+    let name = audience
+        .inputs
+        .iter()
+        .map(|input| input.name.as_str())
+        .collect::<Vec<_>>()
+        .join(", ");
+    let past = Past {
+        tally: &audience.tally,
+        seconds: audience.inputs.iter().map(seconds).sum(),
+        name: &name,
+    };
+    let past = (!audience.inputs.is_empty()).then_some(&past);
+    let mut case = incident::investigate_against(&tally, past, atlas, &options, inputs);
+    case.exporters = collector.exporters().collect();
+    case.exporters
+        .sort_by(|a, b| b.records.cmp(&a.records).then(a.address.cmp(&b.address)));
+    case.exporters.truncate(EXPORTERS_SHOWN);
+    drop(tally);
+    case.signals = signal_files;
+    case.outages = outages(&case, signals, &settings.services);
+    case.verdicts = incident::judge(&settings.claims, &case.incidents, &Evidence::of(&case));
+    Ok(Some(Examined {
+        case,
+        unread: unread + audience.unread,
+    }))
 }
 
 /// What reading all inputs gave.
@@ -133,11 +234,11 @@ fn seconds(input: &Input) -> f64 {
     span.map_or(0.0, |(first, last)| last.saturating_sub(first) as f64 / 1e9)
 }
 
-fn read_all(paths: &[PathBuf], threads: u8, collector: &mut Collector, bar: &ProgressBar) -> Read {
+fn read_all(sources: &[Source], threads: u8, collector: &mut Collector, bar: &ProgressBar) -> Read {
     let mut read = Read::default();
-    for path in paths {
-        if signals::is_signals(path) {
-            match signals::read(path, &mut read.signals) {
+    for source in sources {
+        if signals::is_signals(source) {
+            match signals::read(source, &mut read.signals) {
                 Ok(told) => read.signal_files.push(told),
                 Err(problem) => {
                     read.unread += 1;
@@ -151,7 +252,7 @@ fn read_all(paths: &[PathBuf], threads: u8, collector: &mut Collector, bar: &Pro
             keep_exported: false,
             progress: &|bytes| bar.inc(bytes),
         };
-        match input::read(path, &how, collector, |batch| read.tally.add(batch)) {
+        match input::read(source, &how, collector, |batch| read.tally.add(batch)) {
             Ok(input) => read.inputs.push(input),
             Err(problem) => {
                 read.unread += 1;
@@ -229,26 +330,10 @@ fn write(path: Option<&Path>, text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Colours and wide characters only where somebody sees them.
-fn style(args: &InvestigateArgs) -> case_text::Style {
-    let terminal = args.output.is_none() && std::io::stdout().is_terminal();
-    let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
-        .iter()
-        .find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
-    let utf8 = locale
-        .is_some_and(|l| l.to_ascii_lowercase().contains("utf-8") || l.to_ascii_lowercase().contains("utf8"));
-    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    case_text::Style {
-        colour: terminal && !no_color,
-        wide: utf8,
-    }
-}
-
 fn progress_bar(args: &InvestigateArgs) -> ProgressBar {
     let total: Option<u64> = args
         .inputs
         .iter()
-        .chain(&args.audience)
         .map(|path| std::fs::metadata(path).ok().map(|meta| meta.len()))
         .sum();
     let shown = !args.no_progress
@@ -270,33 +355,4 @@ fn progress_bar(args: &InvestigateArgs) -> ProgressBar {
     bar.set_style(ProgressStyle::with_template(form).unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_command_can_be_given_again() {
-        let shown = |words: &[&str]| command(words.iter().map(std::ffi::OsString::from));
-        assert_eq!(
-            shown(&[
-                "investigate",
-                "--threads",
-                "1",
-                "--format=html",
-                "-o",
-                "x.html",
-                "--no-progress",
-                "--output=y",
-                "-oz",
-                "a.pcap",
-                "it's; rm -rf.pcap",
-                "--",
-                "-o",
-                "-"
-            ]),
-            "epicenter investigate --format=html a.pcap 'it'\\''s; rm -rf.pcap' -- -o -"
-        );
-    }
 }

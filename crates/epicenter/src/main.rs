@@ -4,6 +4,7 @@
 //! 0 done, 1 an input could not be read at all, 2 usage, 3 an attack was found and `--fail-on-attack` was given.
 
 mod args;
+mod bundle;
 mod case_html;
 mod case_json;
 mod case_text;
@@ -11,13 +12,16 @@ mod chart;
 mod claim_html;
 mod claims;
 mod decode;
+mod demo;
 mod detect;
 mod detection;
 mod dots;
 mod drill;
+mod evidence;
 mod fingerprint;
 mod input;
 mod investigate;
+mod keys;
 mod listen;
 mod lookup;
 mod misp;
@@ -25,6 +29,7 @@ mod origin;
 mod outages;
 mod page;
 mod plot;
+mod pseudonym;
 mod record;
 mod series;
 mod signals;
@@ -32,6 +37,8 @@ mod simulate;
 mod socket;
 mod sources;
 mod stix;
+mod timestamp;
+mod verify;
 mod world;
 mod xarf;
 
@@ -39,7 +46,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
-use args::{AtlasCommand, ClaimsCommand, Cli, Command};
+use args::{AtlasCommand, ClaimsCommand, Cli, Command, KeysCommand};
 
 fn main() -> ExitCode {
     match run(Cli::parse()) {
@@ -56,6 +63,10 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Investigate(args) => investigate::run(&args),
+        Command::Verify(args) => verify::run(&args),
+        Command::Keys(KeysCommand::New(args)) => keys::new(&args),
+        Command::Keys(KeysCommand::Show(args)) => keys::show(&args),
+        Command::Demo(args) => demo::run(&args),
         Command::Listen(args) => listen::run(&args),
         Command::Simulate(args) => simulate::simulate(&args),
         Command::Score(args) => simulate::run_score(&args),

@@ -44,7 +44,7 @@ pub(crate) struct Series {
 /// What is wrong, with the line, where nothing can be used.
 pub(crate) fn read(path: &Path, step_s: Option<f64>) -> Result<Vec<Series>, String> {
     let name = path.display().to_string();
-    let source: Box<dyn Read> = if path == Path::new("-") {
+    let source: Box<dyn Read + Send> = if path == Path::new("-") {
         Box::new(std::io::stdin())
     } else {
         Box::new(std::fs::File::open(path).map_err(|error| format!("{name}: cannot be opened: {error}"))?)
@@ -54,7 +54,7 @@ pub(crate) fn read(path: &Path, step_s: Option<f64>) -> Result<Vec<Series>, Stri
 }
 
 /// A source without its compression (gzip or zstd), if it has one.
-pub(crate) fn unpacked(mut source: Box<dyn Read>) -> std::io::Result<Box<dyn Read>> {
+pub(crate) fn unpacked(mut source: Box<dyn Read + Send>) -> std::io::Result<Box<dyn Read + Send>> {
     let mut head = Vec::new();
     source.by_ref().take(4).read_to_end(&mut head)?;
     let all = std::io::BufReader::new(std::io::Cursor::new(head.clone()).chain(source));

@@ -4,13 +4,13 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
 
 use atlas::Country;
 use incident::case::{InputFault, Signals};
 use incident::outage::{News, Probe, Report, Watch};
 use serde::Deserialize;
 
+use crate::input::Source;
 use crate::series;
 
 /// Reports and probes of all files together.
@@ -59,21 +59,21 @@ impl Signal {
     }
 }
 
-/// Whether a file holds reports or probes: by its first line, compressed or not. Standard input is never asked, since what is taken
+/// Whether a source holds reports or probes: by its first line, compressed or not. Standard input is never asked, since what is taken
 /// from it is gone.
-pub(crate) fn is_signals(path: &Path) -> bool {
-    if !path.is_file() {
+pub(crate) fn is_signals(source: &Source) -> bool {
+    if !source.lasts() {
         return false;
     }
-    let Ok(source) = std::fs::File::open(path) else {
+    let Ok(opened) = source.open() else {
         return false;
     };
-    let Ok(source) = series::unpacked(Box::new(source)) else {
+    let Ok(opened) = series::unpacked(opened) else {
         return false;
     };
     let mut head = Vec::new();
     // A file that cannot be unpacked is told by whoever reads it.
-    let _ = source.take(HEAD as u64).read_to_end(&mut head);
+    let _ = opened.take(HEAD as u64).read_to_end(&mut head);
     let first = head
         .split(|byte| *byte == b'\n')
         .find(|line| !line.trim_ascii().is_empty());
@@ -85,23 +85,21 @@ pub(crate) fn is_signals(path: &Path) -> bool {
     })
 }
 
-/// Reads a file and adds what it holds.
+/// Reads a source and adds what it holds.
 ///
 /// # Errors
 ///
-/// A line for people, where the file cannot be read at all.
-pub(crate) fn read(path: &Path, signals: &mut Vec<Signal>) -> Result<Signals, String> {
-    let name = path.display().to_string();
-    let bytes = std::fs::metadata(path).map_or(0, |meta| meta.len());
-    let source = std::fs::File::open(path).map_err(|error| format!("{name}: cannot be opened: {error}"))?;
-    let source =
-        series::unpacked(Box::new(source)).map_err(|error| format!("{name}: cannot be read: {error}"))?;
-    let mut told = parse(source, signals);
-    (told.name, told.bytes) = (name, bytes);
+/// A line for people, where it cannot be read at all.
+pub(crate) fn read(source: &Source, signals: &mut Vec<Signal>) -> Result<Signals, String> {
+    let name = source.name.clone();
+    let opened = source.open().map_err(|error| format!("{name}: {error}"))?;
+    let opened = series::unpacked(opened).map_err(|error| format!("{name}: cannot be read: {error}"))?;
+    let mut told = parse(opened, signals);
+    told.name = name;
     Ok(told)
 }
 
-fn parse(source: impl Read, signals: &mut Vec<Signal>) -> Signals {
+pub(crate) fn parse(source: impl Read, signals: &mut Vec<Signal>) -> Signals {
     let mut told = Signals::default();
     let mut faults: BTreeMap<&'static str, (u64, u64)> = BTreeMap::new();
     let mut source = BufReader::with_capacity(1 << 18, source);

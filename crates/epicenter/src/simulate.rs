@@ -11,10 +11,10 @@ use range::drill::Signals;
 use range::exports::{Exporter, Format};
 use range::scenario::LIBRARY;
 use range::score::{Match, Score, score};
-use range::{Drill, Scenario};
+use range::{Drill, Request, Scenario};
 use serde_json::Value;
 
-use crate::args::{ExportFormat, ScoreArgs, ScoreFormat, SimulateArgs};
+use crate::args::{ExportFormat, LogFormat, ScoreArgs, ScoreFormat, SimulateArgs};
 use crate::tell;
 
 /// Runs `simulate`.
@@ -67,6 +67,10 @@ pub(crate) fn simulate(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
         let mut probes = has_places
             .then(|| Writing::begin(&path("probes.jsonl")))
             .transpose()?;
+        let mut access = match args.log {
+            Some(format) => Some((line_of(format), Writing::begin(&path("access.log"))?)),
+            None => None,
+        };
         let mut bytes = Vec::new();
         while drill.second(&mut signals) {
             captures[0].write(&signals.packets)?;
@@ -82,11 +86,23 @@ pub(crate) fn simulate(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
             if let Some(file) = &mut probes {
                 file.write(&signals.probes)?;
             }
+            if let Some((line, file)) = &mut access
+                && drill.has_begun()
+            {
+                bytes.clear();
+                drill
+                    .range()
+                    .requests()
+                    .iter()
+                    .for_each(|request| line(request, &mut bytes));
+                file.write(&bytes)?;
+            }
             signals.clear();
         }
         files.extend(captures);
         files.extend(reports);
         files.extend(probes);
+        files.extend(access.map(|(_, file)| file));
         format!("in {}", path("pcap").display())
     };
     if let Some(claims) = claims {
@@ -163,8 +179,16 @@ fn exporters_of(args: &SimulateArgs, scenario: &Scenario) -> Option<Vec<Exporter
     Some(exporters)
 }
 
+/// How a request is written into an access log.
+fn line_of(format: LogFormat) -> fn(&Request, &mut Vec<u8>) {
+    match format {
+        LogFormat::Combined => range::log::combined,
+        LogFormat::Json => range::log::json,
+    }
+}
+
 /// A scenario by its name, or of a file.
-fn text_of(name: &str) -> anyhow::Result<(String, String)> {
+pub(crate) fn text_of(name: &str) -> anyhow::Result<(String, String)> {
     if let Some((_, text)) = LIBRARY.iter().find(|(known, _)| *known == name) {
         return Ok((name.to_owned(), (*text).to_owned()));
     }
@@ -257,20 +281,23 @@ pub(crate) fn run_score(args: &ScoreArgs) -> anyhow::Result<ExitCode> {
     match args.format {
         ScoreFormat::Json => writeln!(out, "{:#}", serde_json::to_value(&result)?)?,
         ScoreFormat::Text => {
-            writeln!(
-                out,
-                "{} of {} incidents found, {} invented",
-                result.found,
-                result.found + result.missed,
-                result.invented
-            )?;
-            for one in &result.incidents {
-                out.write_all(words(one).as_bytes())?;
-            }
-            out.write_all(rest_in_words(&result).as_bytes())?;
+            out.write_all(score_in_words(&result).as_bytes())?;
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A score for people.
+pub(crate) fn score_in_words(score: &Score) -> String {
+    let mut text = format!(
+        "{} of {} incidents found, {} invented\n",
+        score.found,
+        score.found + score.missed,
+        score.invented
+    );
+    score.incidents.iter().for_each(|one| text.push_str(&words(one)));
+    text.push_str(&rest_in_words(score));
+    text
 }
 
 fn words(m: &Match) -> String {

@@ -222,6 +222,11 @@ fn csv_rows(bytes: &[u8]) -> anyhow::Result<Source> {
 /// The user's own prefixes with kinds: `PREFIX KIND` a line, `#` begins a comment.
 pub(crate) fn kinds(path: &Path) -> anyhow::Result<Vec<(Prefix, atlas::Kind)>> {
     let text = std::fs::read_to_string(path).with_context(|| format!("{}", path.display()))?;
+    kinds_of(&text, &path.display().to_string())
+}
+
+/// The same from the text of such a file, with its name for errors.
+pub(crate) fn kinds_of(text: &str, name: &str) -> anyhow::Result<Vec<(Prefix, atlas::Kind)>> {
     let mut kinds = Vec::new();
     for (i, line) in text.lines().enumerate() {
         let line_number = i + 1;
@@ -229,7 +234,7 @@ pub(crate) fn kinds(path: &Path) -> anyhow::Result<Vec<(Prefix, atlas::Kind)>> {
         if said.is_empty() {
             continue;
         }
-        let at = || format!("{}, line {line_number}", path.display());
+        let at = || format!("{name}, line {line_number}");
         let mut words = said.split([' ', '\t', ',']).filter(|word| !word.is_empty());
         let (Some(prefix), Some(kind)) = (words.next(), words.next()) else {
             bail!("{}: `PREFIX KIND` is expected, as in `192.0.2.0/24 tor`", at());

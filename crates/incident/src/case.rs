@@ -66,8 +66,6 @@ pub struct Input {
 pub struct Signals {
     /// Name as given.
     pub name: String,
-    /// Size of the file.
-    pub bytes: u64,
     /// Reports in it.
     pub reports: u64,
     /// Probes in it.

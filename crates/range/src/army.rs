@@ -5,6 +5,7 @@ use std::net::Ipv6Addr;
 
 use atlas::{Country, PlaceId, Prefix};
 use rand_pcg::Pcg64Mcg;
+use rand_pcg::rand_core::{RngCore, SeedableRng};
 
 use crate::outage::{EXPENSIVE, Load, Outcome, State};
 use crate::packets::{Data, NOBODYS, Options, Packet, Part, What};
@@ -178,11 +179,18 @@ impl Army {
         scenario: &Scenario,
         world: &World<'_>,
         mut random: Pcg64Mcg,
+        botnet: Option<Pcg64Mcg>,
     ) -> Result<Army, Error> {
         let target = scenario.aim(&about.target).map_err(Error)?;
         let random = &mut random;
         let family = Family::of(target.base);
         let way = way(&about.vector)?;
+        // Where attacks share a botnet, what its bots are is drawn from these: addresses, paces, devices, each for itself, so that fewer
+        // bots are the first ones of more.
+        let [mut homes, mut paces, mut kinds] = match botnet {
+            Some(mut seeds) => [(); 3].map(|()| Some(Pcg64Mcg::seed_from_u64(seeds.next_u64()))),
+            None => [None, None, None],
+        };
         let (addresses, uneven, devices) = match &about.sources {
             Sources::Direct {
                 bots,
@@ -191,7 +199,14 @@ impl Army {
                 devices,
                 ..
             } => (
-                hosts(world, countries, *bots, Who::Home, family, random)?,
+                hosts(
+                    world,
+                    countries,
+                    *bots,
+                    Who::Home,
+                    family,
+                    homes.as_mut().unwrap_or(random),
+                )?,
                 *uneven,
                 scenario::devices(devices).map_err(Error)?,
             ),
@@ -232,7 +247,7 @@ impl Army {
         // machine rounds alike.
         let weights: Vec<f64> = addresses
             .iter()
-            .map(|_| 1.0 / (1.0 - uneven + uneven * uniform(random)).max(1e-6))
+            .map(|_| 1.0 / (1.0 - uneven + uneven * uniform(paces.as_mut().unwrap_or(random))).max(1e-6))
             .collect();
         let mut numbers: BTreeMap<Country, u16> = BTreeMap::new();
         let mut nations = Vec::new();
@@ -254,6 +269,7 @@ impl Army {
                     }
                     _ => 0,
                 };
+                let random = kinds.as_mut().unwrap_or(random);
                 Machine {
                     address,
                     place,
@@ -296,6 +312,14 @@ impl Army {
 
     pub(crate) fn is_reflected(&self) -> bool {
         matches!(self.about.sources, Sources::Reflected { .. })
+    }
+
+    /// Name of the botnet that it shares with others.
+    pub(crate) fn botnet(about: &Attack) -> Option<&str> {
+        match &about.sources {
+            Sources::Direct { botnet, .. } => botnet.as_deref(),
+            _ => None,
+        }
     }
 
     /// Whether it is at work in a second, its pauses left out.
@@ -509,19 +533,20 @@ impl Army {
                     payload: 28,
                 },
             };
-            let parts: Vec<(Part, What)> = match self.way {
+            let (whole, answered) = match self.way {
                 Way::Reflected(reflection) => {
                     let from = if reflection.port == 0 {
                         machine.port
                     } else {
                         reflection.port
                     };
-                    answer((from, port), machine.size, reflection.head).collect()
+                    (None, Some(answer((from, port), machine.size, reflection.head)))
                 }
-                Way::Middlebox(reflection) => vec![(Part::Whole, self.blocked(&machine, reflection, port))],
-                _ => vec![(Part::Whole, self.unasked(&machine, port))],
+                Way::Middlebox(reflection) => (Some(self.blocked(&machine, reflection, port)), None),
+                _ => (Some(self.unasked(&machine, port)), None),
             };
-            for (part, what) in parts {
+            let whole = whole.map(|what| (Part::Whole, what));
+            for (part, what) in whole.into_iter().chain(answered.into_iter().flatten()) {
                 (packet.part, packet.what) = (part, what);
                 stage.up(packet);
                 packet.time_ns += 12_000;
@@ -788,8 +813,6 @@ fn hosts(
 
 #[cfg(test)]
 mod tests {
-    use rand_pcg::rand_core::SeedableRng;
-
     use super::*;
 
     #[test]

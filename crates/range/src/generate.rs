@@ -1,6 +1,6 @@
 //! A scenario, second after second.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv6Addr;
 
 use atlas::{Atlas, Country, Prefix};
@@ -63,12 +63,18 @@ impl<'a> Range<'a> {
             let mut mixer = Pcg64Mcg::seed_from_u64(seed ^ part << 56 ^ (number as u64) << 32);
             Pcg64Mcg::seed_from_u64(mixer.next_u64())
         };
+        let botnets: BTreeSet<&str> = scenario.attack.iter().filter_map(Army::botnet).collect();
+        let shared = |about| {
+            let name = Army::botnet(about)?;
+            let number = botnets.iter().position(|known| *known == name)?;
+            Some(own(4, number))
+        };
         let armies = scenario
             .attack
             .iter()
             .enumerate()
             .map(|(n, about)| {
-                Army::new(about, n as u16, &scenario, &world, own(1, n))
+                Army::new(about, n as u16, &scenario, &world, own(1, n), shared(about))
                     .map_err(|error| Error(format!("attack {}: {error}", n + 1)))
             })
             .collect::<Result<Vec<_>, _>>()?;
@@ -211,7 +217,8 @@ impl<'a> Range<'a> {
         self.stage.enter(begin);
         let attacked = self.attacks(second);
         self.audiences(second, begin, &attacked);
-        self.stage.now.packets.sort_by_key(|packet| packet.time_ns);
+        // Packets are large and mostly in order: their times are sorted, and each is moved once.
+        self.stage.now.packets.sort_by_cached_key(|packet| packet.time_ns);
         self.stage.now.requests.sort_unstable();
         if self.scenario.one_way {
             self.drop_answers();

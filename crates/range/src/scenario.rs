@@ -15,12 +15,29 @@ pub const LIBRARY: &[(&str, &str)] = &[
     ("botnet-syn", include_str!("../scenarios/botnet-syn.toml")),
     ("botnet-udp", include_str!("../scenarios/botnet-udp.toml")),
     ("brigade", include_str!("../scenarios/brigade.toml")),
+    ("cache-busting", include_str!("../scenarios/cache-busting.toml")),
     ("carpet", include_str!("../scenarios/carpet.toml")),
+    ("crawler", include_str!("../scenarios/crawler.toml")),
     ("flash-crowd", include_str!("../scenarios/flash-crowd.toml")),
     ("forged-one-way", include_str!("../scenarios/forged-one-way.toml")),
     ("forged-world", include_str!("../scenarios/forged-world.toml")),
+    ("gre-mirai", include_str!("../scenarios/gre-mirai.toml")),
     ("half-forged", include_str!("../scenarios/half-forged.toml")),
+    ("http-flood", include_str!("../scenarios/http-flood.toml")),
+    ("ipv6-botnet", include_str!("../scenarios/ipv6-botnet.toml")),
+    ("login-flood", include_str!("../scenarios/login-flood.toml")),
+    ("low-and-slow", include_str!("../scenarios/low-and-slow.toml")),
     ("march-10", include_str!("../scenarios/march-10.toml")),
+    (
+        "march-10-minutes",
+        include_str!("../scenarios/march-10-minutes.toml"),
+    ),
+    ("middlebox", include_str!("../scenarios/middlebox.toml")),
+    ("nat-office", include_str!("../scenarios/nat-office.toml")),
+    (
+        "one-prefix-forged",
+        include_str!("../scenarios/one-prefix-forged.toml"),
+    ),
     ("pulse", include_str!("../scenarios/pulse.toml")),
     ("quiet", include_str!("../scenarios/quiet.toml")),
     ("quiet-week", include_str!("../scenarios/quiet-week.toml")),
@@ -30,9 +47,20 @@ pub const LIBRARY: &[(&str, &str)] = &[
     ),
     ("reflected-dns", include_str!("../scenarios/reflected-dns.toml")),
     ("reflected-mix", include_str!("../scenarios/reflected-mix.toml")),
+    (
+        "several-at-once",
+        include_str!("../scenarios/several-at-once.toml"),
+    ),
     ("slow-leak", include_str!("../scenarios/slow-leak.toml")),
+    ("slowloris", include_str!("../scenarios/slowloris.toml")),
     ("spill-over", include_str!("../scenarios/spill-over.toml")),
     ("starlink-off", include_str!("../scenarios/starlink-off.toml")),
+    (
+        "syn-ack-reflection",
+        include_str!("../scenarios/syn-ack-reflection.toml"),
+    ),
+    ("water-torture", include_str!("../scenarios/water-torture.toml")),
+    ("weak-generator", include_str!("../scenarios/weak-generator.toml")),
 ];
 
 /// Longest scenario, in seconds.
@@ -263,6 +291,8 @@ pub enum Sources {
     Direct {
         /// How many.
         bots: u32,
+        /// Name of the botnet: attacks that name the same one have the same bots, the first ones of it where they have fewer.
+        botnet: Option<String>,
         /// Countries by weight.
         countries: BTreeMap<String, f64>,
         /// How unevenly they send: 0 for evenly; at 0.9 the fastest sends ten times what the slowest does, at 0.99 a hundred times.
@@ -511,13 +541,15 @@ impl Scenario {
         }
         let mut names = BTreeSet::new();
         for (n, service) in self.service.iter().enumerate() {
-            self.check_service(&format!("service {}", n + 1), service)?;
             if !names.insert(&service.name) {
                 return wrong(
                     &format!("service {}: name", n + 1),
                     format!("{:?} has another service already", service.name),
                 );
             }
+        }
+        for (n, service) in self.service.iter().enumerate() {
+            self.check_service(&format!("service {}", n + 1), service)?;
         }
         for (n, audience) in self.audience.iter().enumerate() {
             self.check_audience(&format!("audience {}", n + 1), audience, atlas)?;
@@ -750,12 +782,16 @@ impl Scenario {
         match &attack.sources {
             Sources::Direct {
                 bots,
+                botnet,
                 countries: mix,
                 uneven,
                 devices,
                 addresses,
             } => {
                 count("bots", *bots)?;
+                if botnet.is_some() {
+                    self.check_botnet(&source("botnet"), &attack.sources)?;
+                }
                 within(&source("uneven"), *uneven, 0.0, 1.0)?;
                 at_field(&source("countries"), countries(mix, atlas))?;
                 at_field(&source("devices"), self::devices(devices))?;
@@ -793,6 +829,31 @@ impl Scenario {
             }
         }
         Ok(())
+    }
+
+    /// That a botnet is the same one wherever it is named.
+    fn check_botnet(&self, at: &str, sources: &Sources) -> Checked {
+        let of = |sources: &Sources| match sources {
+            Sources::Direct {
+                botnet: Some(name),
+                countries,
+                devices,
+                uneven,
+                ..
+            } => Some((name.clone(), (countries.clone(), devices.clone(), *uneven))),
+            _ => None,
+        };
+        let Some((name, what)) = of(sources) else {
+            return Ok(());
+        };
+        let mut named = self.attack.iter().filter_map(|attack| of(&attack.sources));
+        match named.find(|(other, _)| *other == name) {
+            Some((_, first)) if first != what => wrong(
+                at,
+                format!("{name:?} has other `countries`, `devices` or `uneven` in an attack before"),
+            ),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -1,9 +1,9 @@
 //! How right was a case, against the truth?
 //!
 //! Both are JSON: `epicenter.case/1`, of this program or another, and `epicenter.truth/1`. An attack of the case belongs to the
-//! first one of the truth whose target overlaps with its own and whose time does; each of the truth's counts once. An outage of the
-//! case belongs to all of the truth's of the same service that it overlaps: waves that follow each other may be one or several. One
-//! that the case itself lays to a neighbour or a brigade is right where that is so, though the service had none.
+//! one of the truth whose target overlaps with its own and whose time does, best to that with the same target; each counts once. An
+//! outage of the case belongs to all of the truth's of the same service that it overlaps: waves that follow each other may be one or
+//! several. One that the case itself lays to a neighbour or a brigade is right where that is so, though the service had none.
 //! A verdict belongs to the claim of the same words.
 
 use std::collections::BTreeMap;
@@ -178,7 +178,9 @@ pub fn score(case: &Value, truth: &Value) -> Result<Score, String> {
     let mut score = Score::default();
     let mut taken = vec![false; truths.len()];
     for incident in attacks {
-        let found = truths.iter().position(|truth| belongs(incident, truth));
+        // Where targets lie in one another, as a host in an attacked prefix, the truth with the same target is meant.
+        let all = (0..truths.len()).filter(|&at| belongs(incident, &truths[at]));
+        let found = all.min_by_key(|&at| (taken[at], !is_same_target(incident, &truths[at])));
         match found {
             Some(at) if !taken[at] => {
                 taken[at] = true;
@@ -370,6 +372,10 @@ fn overlaps(incident: &Value, truth: &Value) -> bool {
     start <= true_end && end >= true_start
 }
 
+fn is_same_target(incident: &Value, truth: &Value) -> bool {
+    incident["target"]["prefix"].as_str().and_then(prefix) == truth["target"].as_str().and_then(prefix)
+}
+
 fn belongs(incident: &Value, truth: &Value) -> bool {
     let of = |value: &Value| value.as_str().and_then(prefix);
     let (Some(a), Some(b)) = (of(&incident["target"]["prefix"]), of(&truth["target"])) else {
@@ -397,7 +403,7 @@ fn compared(incident: &Value, truth: &Value) -> Match {
     let target = truth["target"].as_str().unwrap_or("");
     let mut result = Match {
         target: target.to_owned(),
-        target_is_right: incident["target"]["prefix"].as_str().and_then(prefix) == prefix(target),
+        target_is_right: is_same_target(incident, truth),
         start_error_s: less(&incident["start"], &truth["start"]).unwrap_or(f64::NAN),
         end_error_s: less(&incident["end"], &truth["end"]).unwrap_or(f64::NAN),
         packets_ratio: number(&incident["total"]["packets"]) / number(&truth["packets"]).max(1.0),

@@ -46,7 +46,13 @@ impl Stage {
     /// Goes on to a second, of which the former parts are there already.
     pub(crate) fn enter(&mut self, begin: u64) {
         self.begin = begin;
-        self.now = self.later.remove(&(begin / SECOND)).unwrap_or_default();
+        // What was allocated once is used again.
+        self.now.packets.clear();
+        self.now.requests.clear();
+        if let Some(moment) = self.later.remove(&(begin / SECOND)) {
+            self.now.packets.extend(moment.packets);
+            self.now.requests.extend(moment.requests);
+        }
     }
 
     fn at(&mut self, time_ns: u64) -> &mut Moment {

@@ -9,7 +9,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::columns::{self, Clock, Context, Scratch};
 use crate::fault::Reason;
-use crate::flow::{Batch, Exported, Format};
+use crate::flow::{Batch, Exported, Format, Raw};
 use crate::netflow;
 use crate::packet;
 use crate::sampling::Sampling;
@@ -131,6 +131,7 @@ pub struct Collector {
     swept_ns: u64,
     totals: Totals,
     rates: Vec<(Option<Ipv6Addr>, u32)>,
+    packet_rate: u32,
     late: bool,
     scratch: Scratch,
 }
@@ -274,6 +275,11 @@ impl Collector {
         self.rates.push((exporter, rate.max(1)));
     }
 
+    /// Says that captured packets are one of so many; 0 and 1 say that they are all.
+    pub fn set_packet_rate(&mut self, rate: u32) {
+        self.packet_rate = rate;
+    }
+
     /// Decodes one datagram into the batch. `received_ns` is when it was received or captured, 0 where that is not known; `offset`
     /// where it lies in the input, for faults. False where it is no export message of a known version.
     ///
@@ -312,21 +318,42 @@ impl Collector {
         offset: u64,
         batch: &mut Batch,
     ) {
-        if let Some(start) = packet::decode(link_type, data, original, time_ns, offset, batch) {
-            self.instead_of_packet(&data[start..], time_ns, offset, batch);
+        let first = batch.flows.len();
+        let start = packet::decode(link_type, data, original, time_ns, offset, batch);
+        let export =
+            start.is_some_and(|start| self.instead_of_packet(&data[start..], time_ns, offset, batch));
+        if self.packet_rate > 1
+            && !export
+            && let Some(flow) = batch.flows.get_mut(first)
+        {
+            flow.sampling = self.packet_rate;
+        }
+        if batch.keep_raw && (export || batch.flows.len() > first) {
+            let raw = Raw {
+                link_type: Some(link_type),
+                start: 0,
+                len: 0,
+                original,
+                time_ns,
+                first,
+                export,
+            };
+            batch.keep(raw, data);
         }
     }
 
     /// The last record of the batch is a datagram that begins like an export message: if it is one, its records take its place.
     #[inline(never)]
-    fn instead_of_packet(&mut self, payload: &[u8], time_ns: u64, offset: u64, batch: &mut Batch) {
-        let Some(&flow) = batch.flows.last() else { return };
+    fn instead_of_packet(&mut self, payload: &[u8], time_ns: u64, offset: u64, batch: &mut Batch) -> bool {
+        let Some(&flow) = batch.flows.last() else {
+            return false;
+        };
         let length = usize::from(flow.payload);
         let payload = &payload[..payload.len().min(length)];
         // Sent to no address: that is on no wire, but in the recordings that a collector makes of what it took for export messages.
         let recorded = flow.dst == Ipv4Addr::UNSPECIFIED.to_ipv6_mapped() || flow.dst.is_unspecified();
         if !recorded && !looks_like_export(payload, length, flow.dst_port) {
-            return;
+            return false;
         }
         batch.flows.pop();
         let from = Origin {
@@ -334,6 +361,7 @@ impl Collector {
             port: flow.src_port,
         };
         self.datagram(from, time_ns, payload, offset, batch);
+        true
     }
 
     /// What was decoded since the collector began.

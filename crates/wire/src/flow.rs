@@ -399,7 +399,7 @@ pub struct Dns {
     pub qtype: u16,
     /// Answer records, as the header says.
     pub answers: u16,
-    /// Message size in bytes.
+    /// Message size in bytes, by the length fields and not by what was captured.
     pub size: u16,
 }
 
@@ -445,6 +445,25 @@ pub struct Inner {
     pub tcp_flags: u8,
 }
 
+/// A packet or a bare export message as it lay in the input, for whoever keeps evidence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Raw {
+    /// Its link type (the LINKTYPE_ registry of tcpdump.org); `None` for a bare export message.
+    pub link_type: Option<u16>,
+    /// Where its bytes start in [`Batch::raw_bytes`].
+    pub start: usize,
+    /// How many there are.
+    pub len: usize,
+    /// Length on the wire.
+    pub original: u32,
+    /// When it was captured, 0 where that is not known.
+    pub time_ns: u64,
+    /// Its first record in [`Batch::flows`]; they end where those of the next begin.
+    pub first: usize,
+    /// Whether it is an export message: then its records may also have come of earlier ones that waited for their template.
+    pub export: bool,
+}
+
 /// Many records, the details that some of them have, and the faults of the bytes that became none.
 ///
 /// The caller owns it and calls [`Batch::clear`] between uses: its lists keep their memory.
@@ -464,6 +483,12 @@ pub struct Batch {
     pub keep_exported: bool,
     /// What exporters say beyond [`Flow`], by the index of the record in `flows`; shorter where the last records are packets.
     pub exported: Vec<Exported>,
+    /// Whether decoders fill `raw`. [`Batch::clear`] leaves it as it is.
+    pub keep_raw: bool,
+    /// The packets and messages that `flows` were decoded from. What became no record is not among them.
+    pub raw: Vec<Raw>,
+    /// The bytes of `raw`, one after the other.
+    pub raw_bytes: Vec<u8>,
     /// What was wrong, counted by reason.
     pub faults: Faults,
 }
@@ -471,6 +496,8 @@ pub struct Batch {
 impl Batch {
     /// Records after which a decoder stops filling and gives the batch back.
     pub const FULL: usize = 1024;
+    /// Bytes of raw packets after which it stops as well.
+    pub const RAW_FULL: usize = 4 << 20;
 
     /// Empties all lists and keeps their memory.
     pub fn clear(&mut self) {
@@ -480,6 +507,8 @@ impl Batch {
         self.http.clear();
         self.inner.clear();
         self.exported.clear();
+        self.raw.clear();
+        self.raw_bytes.clear();
         self.faults.clear();
     }
 
@@ -490,6 +519,13 @@ impl Batch {
 
     /// Whether a decoder should stop and give this batch back.
     pub fn is_full(&self) -> bool {
-        self.flows.len() >= Batch::FULL
+        self.flows.len() >= Batch::FULL || self.raw_bytes.len() >= Batch::RAW_FULL
+    }
+
+    /// Keeps the bytes of what was just decoded.
+    pub(crate) fn keep(&mut self, mut raw: Raw, bytes: &[u8]) {
+        (raw.start, raw.len) = (self.raw_bytes.len(), bytes.len());
+        self.raw_bytes.extend_from_slice(bytes);
+        self.raw.push(raw);
     }
 }

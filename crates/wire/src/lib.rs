@@ -14,12 +14,14 @@
 //! - [`messages`]: files of bare export messages.
 //! - `netflow`, `sflow`: the formats of fixed form; `template`, `field`, `columns`: those with templates.
 //! - [`sampling`]: at which rate an exporter samples. [`sequence`]: what was lost on the way.
-//! - [`write`](mod@write): headers of a pcap, for whoever makes one.
+//! - [`write`](mod@write): headers of a pcap and blocks of a pcapng, for whoever makes one.
+//! - [`evidence`]: how much of a packet decides what it is decoded to, and the same packet without its addresses.
 #![deny(missing_docs)]
 
 pub mod capture;
 pub mod collector;
 mod columns;
+pub mod evidence;
 pub mod fault;
 mod field;
 pub mod flow;
@@ -37,6 +39,6 @@ pub mod write;
 pub use capture::Capture;
 pub use collector::{Collector, Exporter, Origin};
 pub use fault::{Fault, Faults, Reason};
-pub use flow::{Batch, Dns, Exported, Flow, Format, Fragment, Hint, Http, Inner};
+pub use flow::{Batch, Dns, Exported, Flow, Format, Fragment, Hint, Http, Inner, Raw};
 pub use messages::Messages;
 pub use recognise::{Kind, recognise};

@@ -2,7 +2,7 @@
 
 use crate::collector::{self, Collector, MESSAGE_MAX, Origin};
 use crate::fault::Reason;
-use crate::flow::Batch;
+use crate::flow::{Batch, Raw};
 
 /// Decodes a file of export messages that is fed to it piece by piece.
 #[derive(Clone, Debug, Default)]
@@ -78,7 +78,20 @@ impl Messages {
             address: std::net::Ipv6Addr::UNSPECIFIED,
             port: 0,
         };
+        let first = batch.flows.len();
         collector.datagram(from, 0, &rest[..length], self.offset, batch);
+        if batch.keep_raw {
+            let raw = Raw {
+                link_type: None,
+                start: 0,
+                len: 0,
+                original: length as u32,
+                time_ns: 0,
+                first,
+                export: true,
+            };
+            batch.keep(raw, &rest[..length]);
+        }
         Some(length)
     }
 

@@ -121,6 +121,11 @@ pub(crate) fn frame(
     Ok(start + ip(&data[start..], wire_length, flow, batch, offset)?)
 }
 
+/// Where the IP header of a captured packet starts, `None` where it has none.
+pub(crate) fn ip_start(link_type: u16, data: &[u8]) -> Option<usize> {
+    unwrap_link(link_type, data, &mut Flow::EMPTY.clone()).ok()
+}
+
 /// Takes off the link layer. Gives where the IP header starts.
 #[inline]
 fn unwrap_link(link_type: u16, data: &[u8], flow: &mut Flow) -> Result<usize, Reason> {

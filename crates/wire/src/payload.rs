@@ -14,7 +14,7 @@ const LABELS_MAX: usize = 127;
 pub(crate) fn udp(payload: &[u8], flow: &mut Flow, batch: &mut Batch) {
     let (from, to) = (flow.src_port, flow.dst_port);
     if from == 53 || to == 53 {
-        if let Some(dns) = dns(payload, batch) {
+        if let Some(dns) = dns(payload, flow.payload, batch) {
             flow.hint = if payload[2] & 0x80 != 0 {
                 Hint::DnsAnswer
             } else {
@@ -215,7 +215,7 @@ fn quic(p: &[u8]) -> Hint {
 }
 
 /// Reads a DNS message's header and first question (RFC 1035 section 4.1). `None` where it cannot be one.
-fn dns(p: &[u8], batch: &mut Batch) -> Option<Dns> {
+fn dns(p: &[u8], sent: u16, batch: &mut Batch) -> Option<Dns> {
     let header = p.first_chunk::<12>()?;
     let word = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
     let questions = word(4);
@@ -231,7 +231,7 @@ fn dns(p: &[u8], batch: &mut Batch) -> Option<Dns> {
         rcode: header[3] & 15,
         qtype: 0,
         answers: word(6),
-        size: p.len().min(65_535) as u16,
+        size: sent,
     };
     if questions > 0 {
         let mut at = 12;

@@ -119,3 +119,45 @@ fn what_is_wrong_with_a_scenario_is_said_and_leaves_nothing_behind() {
         err(&no_case)
     );
 }
+
+#[test]
+fn an_access_log_has_a_line_for_each_answered_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let lines = |format: &str| -> Vec<String> {
+        let made = epicenter(
+            folder,
+            &["simulate", "low-and-slow", "--log", format, "-o", format],
+        );
+        assert_eq!(code(&made), 0, "{}", err(&made));
+        let path = folder.join(format).join("low-and-slow-1.access.log");
+        let text = std::fs::read_to_string(path).unwrap();
+        text.lines().map(str::to_owned).collect()
+    };
+    let (combined, json) = (lines("combined"), lines("json"));
+    let truth = folder.join("json").join("low-and-slow-1.truth.json");
+    let truth: serde_json::Value = serde_json::from_slice(&std::fs::read(truth).unwrap()).unwrap();
+    assert_eq!(truth["requests"], combined.len());
+    assert_eq!(combined.len(), json.len());
+    let mut last = String::new();
+    for (line, object) in combined.iter().zip(&json) {
+        let object: serde_json::Value = serde_json::from_str(object).unwrap();
+        let word = |field: &str| object[field].as_str().unwrap();
+        assert!(
+            line.starts_with(&format!("{} - - [10/Mar/2025:09:4", word("remote_addr"))),
+            "{line}"
+        );
+        let asked = format!(
+            "\"{} {} HTTP/1.1\" {} ",
+            word("method"),
+            word("uri"),
+            object["status"]
+        );
+        assert!(line.contains(&asked), "{line}: {asked}");
+        assert!(word("time") >= last.as_str(), "{line}");
+        last = word("time").to_owned();
+    }
+    let searches = json.iter().filter(|line| line.contains("/search?q=")).count();
+    let busy = json.iter().filter(|line| line.contains("\"status\":503")).count();
+    assert!(searches > 1_000 && busy > 1_000, "{searches} and {busy}");
+}
