@@ -1,6 +1,7 @@
 //! How right is `investigate`, over the library of scenarios and several seeds? The table is recorded, so that a change of behaviour
 //! shows as a changed number.
 
+use std::io::{BufWriter, Write};
 use std::process::Command;
 
 use anyhow::{Context, ensure};
@@ -29,8 +30,6 @@ fn one(program: &str, text: &str, seed: u64, form: Form, atlas: &atlas::Atlas) -
     let claims = range::claims::toml(&scenario);
     let mut drill = Drill::new(scenario, seed, atlas)?;
     let mut signals = Signals::default();
-    let mut traffic = range::packets::pcap_header().to_vec();
-    let (mut reports, mut probes) = (Vec::new(), Vec::new());
     if let Form::Export(format, sampling) = form {
         let exporter = Exporter {
             sampling,
@@ -38,28 +37,32 @@ fn one(program: &str, text: &str, seed: u64, form: Form, atlas: &atlas::Atlas) -
         };
         signals.exports.push(drill.exporters(format, Some(&[exporter])));
     }
+    std::fs::create_dir_all(&folder)?;
+    let mut command = Command::new(program);
+    command.args(["investigate", "--format", "json"]);
+    // A day of packets is more than memory should hold; what people say of it is not.
+    let path = folder.join("traffic");
+    let mut traffic = BufWriter::new(std::fs::File::create(&path)?);
+    traffic.write_all(&range::packets::pcap_header())?;
+    command.arg(path);
+    let (mut reports, mut probes, mut bytes) = (Vec::new(), Vec::new(), Vec::new());
     while drill.second(&mut signals) {
         match signals.exports.first() {
-            None => traffic.extend_from_slice(&signals.packets),
+            None => traffic.write_all(&signals.packets)?,
             Some((exporters, sent)) => {
+                bytes.clear();
                 sent.iter()
-                    .for_each(|datagram| datagram.write(exporters.format(), &mut traffic));
+                    .for_each(|datagram| datagram.write(exporters.format(), &mut bytes));
+                traffic.write_all(&bytes)?;
             }
         }
         reports.extend_from_slice(&signals.reports);
         probes.extend_from_slice(&signals.probes);
         signals.clear();
     }
-    std::fs::create_dir_all(&folder)?;
-    let mut command = Command::new(program);
-    command.args(["investigate", "--format", "json"]);
-    let inputs = [
-        ("traffic", traffic),
-        ("reports", reports),
-        ("probes", probes),
-        ("claims", claims.unwrap_or_default().into_bytes()),
-    ];
-    for (name, bytes) in inputs {
+    traffic.flush()?;
+    let claims = claims.unwrap_or_default().into_bytes();
+    for (name, bytes) in [("reports", reports), ("probes", probes), ("claims", claims)] {
         if bytes.is_empty() {
             continue;
         }

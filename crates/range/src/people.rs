@@ -680,7 +680,8 @@ impl<'a> Voices<'a> {
     fn says(&mut self, at: usize, decided_ns: u64, why: Why, cuts: &[Cut]) {
         let service = &self.services[at];
         let mut found = None;
-        // Of those who are cut off, somebody who is; of the others, somebody who is not. After some draws whoever came last.
+        // Of those who are cut off, somebody who is, or after some draws whoever came last; of the others, somebody who is not, or
+        // nobody: who is cut off cannot report.
         for _ in 0..SEARCHES {
             let number = below(&mut self.random, service.about.users);
             let person = mixed(self.seed, 1 + at as u64, number);
@@ -696,8 +697,11 @@ impl<'a> Voices<'a> {
             let is_cut = cuts.iter().any(|cut| {
                 cut.networks.contains(&home.1) || cut.countries.iter().any(|code| *code == home.0.as_str())
             });
-            found = Some((person, home, own));
-            if is_cut == (why == Why::CutOff) {
+            let is_wanted = is_cut == (why == Why::CutOff);
+            if is_wanted || why == Why::CutOff {
+                found = Some((person, home, own));
+            }
+            if is_wanted {
                 break;
             }
         }
@@ -711,16 +715,17 @@ impl<'a> Voices<'a> {
             {
                 return; // there is no other way in a country that is cut off as a whole
             }
-            // Another network of their country, which is always the same.
-            for _ in 0..SEARCHES {
-                match self::home(&self.world, home.0, &mut own) {
-                    Ok(other) if cuts.iter().all(|cut| !cut.networks.contains(&other.1)) => {
-                        home = other;
-                        break;
-                    }
-                    _ => {}
-                }
-            }
+            // Another network of their country, which is always the same; where there is none, no other way.
+            let other = (0..SEARCHES).find_map(|_| {
+                let other = self::home(&self.world, home.0, &mut own).ok()?;
+                cuts.iter()
+                    .all(|cut| !cut.networks.contains(&other.1))
+                    .then_some(other)
+            });
+            let Some(other) = other else {
+                return;
+            };
+            home = other;
         }
         let (country, network) = home;
         let (named, why) = match why {

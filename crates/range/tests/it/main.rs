@@ -1,5 +1,7 @@
 //! The range against its promises: the same bytes for the same seed, a truth that adds up, and errors that help.
 
+mod people;
+
 use atlas::Atlas;
 use range::drill::Signals;
 use range::scenario::LIBRARY;
