@@ -56,19 +56,21 @@ const HARMLESS: &[&str] = &[
     "starlink-off",
 ];
 
+// In two tests, which run beside each other.
 #[test]
-fn every_scenario_of_the_library_is_sound_and_its_truth_adds_up() {
+fn every_scenario_of_the_library_is_sound_and_its_truth_adds_up_1() {
     let atlas = Atlas::embedded();
-    std::thread::scope(|scope| {
-        for half in 0..2 {
-            let atlas = &atlas;
-            scope.spawn(move || {
-                for (name, text) in LIBRARY.iter().skip(half).step_by(2) {
-                    is_sound(name, text, atlas);
-                }
-            });
-        }
-    });
+    for (name, text) in LIBRARY.iter().step_by(2) {
+        is_sound(name, text, &atlas);
+    }
+}
+
+#[test]
+fn every_scenario_of_the_library_is_sound_and_its_truth_adds_up_2() {
+    let atlas = Atlas::embedded();
+    for (name, text) in LIBRARY.iter().skip(1).step_by(2) {
+        is_sound(name, text, &atlas);
+    }
 }
 
 fn is_sound(name: &str, text: &str, atlas: &Atlas) {
