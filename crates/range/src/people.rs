@@ -787,7 +787,7 @@ impl<'a> Voices<'a> {
             });
             for s in 0..self.names.len() {
                 let phase = mixed(self.seed, p as u64, s as u64);
-                if is_offline || (now_s + phase % 86_400) % u64::from(place.every) != 0 {
+                if is_offline || !(now_s + phase % 86_400).is_multiple_of(u64::from(place.every)) {
                     continue;
                 }
                 let random = &mut self.random;
