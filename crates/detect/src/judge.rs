@@ -124,6 +124,8 @@ pub struct Sender {
     pub window: u16,
     /// TCP options of its first packet, see [`Strand::options`].
     pub options: u8,
+    /// Attacked hosts that it was seen to send to.
+    pub pairs: u32,
 }
 
 /// Traffic that is notable and no attack: one source that tries many hosts or ports.
@@ -599,6 +601,7 @@ impl Suspicion {
 /// A sender from one of its strands.
 pub(crate) fn sender(address: Ipv6Addr, strand: &Strand, exchange: &Exchange) -> Sender {
     Sender {
+        pairs: 1,
         address,
         packets: strand.packets,
         bytes: strand.bytes,
@@ -1122,10 +1125,24 @@ pub fn join_senders(lists: &[&[Sender]]) -> Vec<Sender> {
             earlier.ttl_max = earlier.ttl_max.max(later.ttl_max);
             earlier.completed |= later.completed;
             earlier.denied |= later.denied;
+            earlier.pairs = earlier.pairs.max(later.pairs);
         }
         same
     });
     all
+}
+
+/// Notes with how many of the hosts, each with its list of senders, each sender was seen.
+fn count_pairs(senders: &mut [Sender], lists: &[&[Sender]]) {
+    let mut addresses: Vec<Ipv6Addr> = lists
+        .iter()
+        .flat_map(|list| list.iter().map(|sender| sender.address))
+        .collect();
+    addresses.sort_unstable();
+    // Both are in address order, and each address is that of a sender.
+    for (sender, same) in senders.iter_mut().zip(addresses.chunk_by(|a, b| a == b)) {
+        sender.pairs = u32::try_from(same.len()).unwrap_or(u32::MAX);
+    }
 }
 
 /// Drops vectors that are under 5 % of both packets and bytes (SCIENCE 4.1), and sorts the rest, most packets first.
@@ -1312,7 +1329,8 @@ fn carpet(tally: &Tally, cases: &[Case], options: &Options) -> Option<Attack> {
             .map(|(_, suspicion, _)| suspicion.senders.as_slice())
             .collect();
         let pairs = lists.iter().map(|list| list.len()).sum::<usize>().max(1);
-        let senders = join_senders(&lists);
+        let mut senders = join_senders(&lists);
+        count_pairs(&mut senders, &lists);
         let series: Vec<&[Cell]> = of_hosts.iter().map(|(.., part)| part.cells.as_slice()).collect();
         let cells = sum_cells(&series);
         let sampling = of_hosts

@@ -486,6 +486,7 @@ mod tests {
     /// Machines that begin and stop on command, with packets of one make.
     fn bots(draw: &mut Draw, n: u32, from_s: u64, to_s: u64) -> Vec<Sender> {
         let mut of = |i: u32| Sender {
+            pairs: 1,
             first_ns: START + from_s * 1_000_000_000 + draw.below(1_500_000_000),
             last_ns: START + to_s * 1_000_000_000 - draw.below(1_500_000_000),
             window: 64_240,

@@ -662,6 +662,7 @@ mod tests {
 
     fn sender(address: u32, ttl: u8, packets: u64) -> Sender {
         Sender {
+            pairs: 1,
             address: std::net::Ipv4Addr::from(address).to_ipv6_mapped(),
             packets,
             bytes: packets * 40,

@@ -197,7 +197,7 @@ pub fn trace(attack: &Attack, past: Option<&Past<'_>>, atlas: &Atlas) -> Trace {
         None
     };
     Trace {
-        distinct: (all.len() as u64) << attack.level,
+        distinct: distinct(&all, attack.level),
         distinct_exact: attack.level == 0 && sampling < SAMPLED_FROM,
         forged: forged.clamped(),
         reflected: reflected.clamped(),
@@ -206,7 +206,7 @@ pub fn trace(attack: &Attack, past: Option<&Past<'_>>, atlas: &Atlas) -> Trace {
         placement: share::place(&all, atlas, seen),
         senders: Senders {
             share: share.clamped(),
-            distinct: (direct.len() as u64) << attack.level,
+            distinct: distinct(&direct, attack.level),
             location,
         },
         audience: usual.map(|usual| usual.audience(taken_out)),
@@ -217,7 +217,7 @@ pub fn trace(attack: &Attack, past: Option<&Past<'_>>, atlas: &Atlas) -> Trace {
                 vector: class.vector,
                 cluster: class.cluster,
                 share,
-                distinct: (class.senders.len() as u64) << attack.level,
+                distinct: distinct(&class.senders, attack.level),
                 origin: class.origin,
                 forged: class.forged,
                 loudest: loudest(&class.senders),
@@ -278,6 +278,25 @@ fn told(classes: &[(f64, forged::Class<'_>)]) -> (Vec<Test>, Vec<Unmade>) {
     (tests, unmade)
 }
 
+/// How many senders there are where pairs of hosts are a sample, one in 2^level (Horvitz and Thompson 1952): each that was seen stands for
+/// one over its chance to be seen. That is the chance of its one pair; a sender that was seen with several hosts has as many more pairs as the
+/// sample leaves out, and is seen if one of them is.
+fn distinct(senders: &[Sender], level: u32) -> u64 {
+    if level == 0 {
+        return senders.len() as u64;
+    }
+    let kept = 0.5f64.powi(level.min(63) as i32);
+    let seen = |sender: &Sender| match sender.pairs {
+        0 | 1 => kept,
+        pairs => 1.0 - (1.0 - kept).powf(f64::from(pairs) / kept),
+    };
+    senders
+        .iter()
+        .map(|sender| 1.0 / seen(sender))
+        .sum::<f64>()
+        .round() as u64
+}
+
 #[cfg(test)]
 mod loudest_tests {
     use super::*;
@@ -285,6 +304,7 @@ mod loudest_tests {
     #[test]
     fn the_loudest_are_kept_and_ties_go_by_address() {
         let sender = |last: u16, packets: u64| Sender {
+            pairs: 1,
             address: std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last),
             packets,
             bytes: 100 * packets,
@@ -342,8 +362,30 @@ mod tests {
         Ipv4Addr::from_bits(address).to_ipv6_mapped()
     }
 
+    /// A tenth of 4,000 senders hit one host, the others 200 hosts of a carpet each; one pair in 4 or 16 was counted.
+    #[test]
+    fn senders_are_counted_from_a_sample_of_pairs() {
+        let mut draw = Draw(5);
+        for level in [0, 2, 4] {
+            let mut seen = Vec::new();
+            for n in 0..4_000 {
+                let pairs = if n % 10 == 0 { 1 } else { 200 };
+                let counted = (0..pairs).filter(|_| draw.below(1 << level) == 0).count() as u32;
+                if counted > 0 {
+                    seen.push(Sender {
+                        pairs: counted,
+                        ..sender(n, 50, 1)
+                    });
+                }
+            }
+            let found = distinct(&seen, level) as f64;
+            assert!((found / 4_000.0 - 1.0).abs() < 0.05, "{level}: {found}");
+        }
+    }
+
     pub(crate) fn sender(address: u32, ttl: u8, packets: u64) -> Sender {
         Sender {
+            pairs: 1,
             address: v4(address),
             packets,
             bytes: packets * 40,
