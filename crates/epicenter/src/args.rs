@@ -358,6 +358,9 @@ pub(crate) struct DemoArgs {
     /// As fast as it goes, and lines only: for machines
     #[arg(long)]
     pub(crate) headless: bool,
+    /// Print the whole case at the end
+    #[arg(long)]
+    pub(crate) full: bool,
 }
 
 /// How events are printed.

@@ -62,9 +62,14 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     }
     let case = day.end(&mut page)?;
     page.line("")?;
-    page.line("THE CASE, as `epicenter investigate` prints it")?;
-    page.line("")?;
-    page.text(&case_text::render(&case, &atlas, page.style))?;
+    if args.full {
+        page.line("THE CASE, as `epicenter investigate` prints it")?;
+        page.line("")?;
+        page.text(&case_text::render(&case, &atlas, page.style))?;
+    } else {
+        page.line("THE CASE IN SHORT (--full prints it as `epicenter investigate` does)")?;
+        in_short(&case, &mut page)?;
+    }
     let truth = serde_json::to_value(day.drill.truth())?;
     let json: serde_json::Value = serde_json::from_str(&case_json::render(&case, &atlas)?)?;
     let score = range::score::score(&json, &truth).map_err(|problem| anyhow::anyhow!(problem))?;
@@ -83,6 +88,32 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::from(1)
     })
+}
+
+/// The case in a few lines.
+fn in_short(case: &Case, page: &mut Page) -> anyhow::Result<()> {
+    for outage in &case.outages {
+        page.text(&wrapped("  - ", &outages::headline(outage)))?;
+    }
+    for incident in &case.incidents {
+        page.text(&wrapped("  - ", &case_text::headline(incident, ", not over")))?;
+        if let Some(line) = from(incident) {
+            page.text(&wrapped("    ", &line))?;
+        }
+    }
+    for verdict in &case.verdicts {
+        let by = verdict.claim.by.as_deref().unwrap_or("somebody");
+        let about = verdict
+            .about
+            .as_ref()
+            .map_or(String::new(), |about| format!(" ({about})"));
+        page.text(&wrapped(
+            "  - ",
+            &format!("\u{201c}{}\u{201d} ({by})", verdict.claim.said),
+        ))?;
+        page.text(&wrapped("    ", &format!("{}{about}", verdict.words.text())))?;
+    }
+    Ok(())
 }
 
 /// What must not be: a missed or invented attack or outage, or words of a verdict that point the wrong way.

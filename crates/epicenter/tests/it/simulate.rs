@@ -161,3 +161,28 @@ fn an_access_log_has_a_line_for_each_answered_request() {
     let busy = json.iter().filter(|line| line.contains("\"status\":503")).count();
     assert!(searches > 1_000 && busy > 1_000, "{searches} and {busy}");
 }
+
+#[test]
+fn the_demo_goes_through_the_whole_pipeline_and_says_how_right_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let args = [
+        "demo",
+        "--headless",
+        "--scenario",
+        "really-one-country",
+        "--seed",
+        "2",
+    ];
+    let shown = epicenter(folder, &args);
+    let text = out(&shown);
+    assert_eq!(code(&shown), 0, "{text}{}", err(&shown));
+    assert!(text.contains("ATTACK     "), "{text}");
+    assert!(text.contains("1 of 1 incidents found, 0 invented"), "{text}");
+    assert_eq!(text, out(&epicenter(folder, &args)), "the same again");
+    let full = epicenter(folder, &[&args[..], &["--full"]].concat());
+    assert!(out(&full).contains("WHAT AND WHEN"));
+    let none = epicenter(folder, &["demo", "--scenario", "nothing-like-it"]);
+    assert_eq!(code(&none), 1);
+    assert!(err(&none).contains("simulate --list"), "{}", err(&none));
+}
