@@ -40,7 +40,7 @@ pub struct Score {
     pub probabilities: Vec<(f64, bool)>,
 }
 
-/// How right a case was about outages.
+/// How right a case was about outages; nothing where it had neither reports nor probes to see them in.
 #[derive(Clone, Debug, Default, Serialize, PartialEq)]
 pub struct Outages {
     /// Outages of the truth that the case has.
@@ -193,7 +193,10 @@ pub fn score(case: &Value, truth: &Value) -> Result<Score, String> {
         }
     }
     score.missed = taken.iter().filter(|taken| !**taken).count() as u64;
-    score.outages = outages_compared(&outages, &rows(&truth["outages"]), &truth["people"]);
+    // Outages are seen in reports and probes: a case that had none was not asked for them.
+    if !outages.is_empty() || !rows(&case["signals"]).is_empty() {
+        score.outages = outages_compared(&outages, &rows(&truth["outages"]), &truth["people"]);
+    }
     score.verdicts = verdicts_compared(&rows(&case["verdicts"]), &rows(&truth["claims"]));
     let judged = score.verdicts.list.iter();
     score
@@ -607,6 +610,21 @@ mod tests {
         assert_eq!(causes, [Some(true), Some(false), Some(true), None]);
         // Of z nothing is wrong and of y neither, and nobody lied about c.
         assert_eq!((outages.seen_through, outages.invented), (2, 2));
+    }
+
+    #[test]
+    fn outages_are_asked_for_where_people_or_probes_told() {
+        let truth = || json!({ "outages": [{ "service": "x", "start": "2025-03-10T09:00:00Z", "end": "2025-03-10T10:00:00Z" }] });
+        assert_eq!(
+            scored(json!({ "signals": [] }), truth()).outages,
+            Outages::default()
+        );
+        assert_eq!(
+            scored(json!({ "signals": [{ "reports": 9 }] }), truth())
+                .outages
+                .missed,
+            1
+        );
     }
 
     #[test]
