@@ -1648,8 +1648,9 @@ fn restored(at: u64, incidents: &[Incident], more: &Evidence) -> Found {
             "probes",
             outage
                 .probes_ok
-                .filter(|_| outage.probe_networks > 0)
-                .map(|ok| ok >= PROBES_OK && outage.probe_networks >= PROBE_NETWORKS),
+                // Too few places that see it well are too little to say so; a few that fail are enough against it.
+                .filter(|ok| outage.probe_networks >= PROBE_NETWORKS || (*ok < PROBES_OK && outage.probe_networks > 0))
+                .map(|ok| ok >= PROBES_OK),
             outage.probes_ok.map_or(String::new(), |ok| {
                 format!(
                     "{:.0} % succeeded from {} networks over the last half hour, {:.0} % from {PROBE_NETWORKS} needed",
@@ -1671,7 +1672,8 @@ fn restored(at: u64, incidents: &[Incident], more: &Evidence) -> Found {
         because.push(match good {
             Some(true) => format!("{} say it is well: {says}.", capitalised(name)),
             Some(false) => format!("{} say it is not: {says}.", capitalised(name)),
-            None => format!("{} are not known.", capitalised(name)),
+            None if says.is_empty() => format!("{} are not known.", capitalised(name)),
+            None => format!("{} are too few to tell: {says}.", capitalised(name)),
         });
     }
     let good = signs.iter().filter(|(_, good, _)| *good == Some(true)).count();
@@ -2690,8 +2692,8 @@ mod tests {
         assert_eq!(well(at + 3_600 * SECOND, 3, None).words, Words::Likely);
         assert_eq!(
             well(at + 3_600 * SECOND, 1, Some(1.1)).words,
-            Words::VeryUnlikely,
-            "probes from one network"
+            Words::Likely,
+            "probes from one network are too few to say that it is well"
         );
         assert_eq!(well(at + 3_600 * SECOND, 3, Some(9.0)).words, Words::VeryUnlikely);
         assert_eq!(well(at - SECOND, 3, Some(1.0)).words, Words::CannotBeAssessed);

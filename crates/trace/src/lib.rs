@@ -278,9 +278,9 @@ fn told(classes: &[(f64, forged::Class<'_>)]) -> (Vec<Test>, Vec<Unmade>) {
     (tests, unmade)
 }
 
-/// How many senders there are where pairs of hosts are a sample, one in 2^level (Horvitz and Thompson 1952): each that was seen stands for
-/// one over its chance to be seen. That is the chance of its one pair; a sender that was seen with several hosts has as many more pairs as the
-/// sample leaves out, and is seen if one of them is.
+/// How many senders there are where pairs of hosts are a sample, one in 2^level (Horvitz and Thompson 1952): each that was seen stands
+/// for one over its chance to be seen. That is the chance of its one pair; a sender that was seen with several hosts has as many more
+/// pairs as the sample leaves out, and is seen if one of them is.
 fn distinct(senders: &[Sender], level: u32) -> u64 {
     if level == 0 {
         return senders.len() as u64;
