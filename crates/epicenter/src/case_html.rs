@@ -20,7 +20,7 @@ use crate::case_text::{
 };
 use crate::page::{Column, clean, numbers, outside, page, table, words};
 use crate::plot::{SIDE, Tick, frame, part_bar, percent, place, round_steps, share_bar, time_ticks};
-use crate::{claim_html, world};
+use crate::{claim_html, outage_html, world};
 
 /// Incidents that are told in full; the others have a line each.
 const IN_FULL: usize = 20;
@@ -52,10 +52,12 @@ pub(crate) fn render(case: &Case, atlas: &Atlas, command: &str) -> String {
         [one] => Some(one),
         _ => None,
     };
-    let headline = match case.incidents.as_slice() {
-        [] => format!("No attack found in {}", seen(&case.inputs)),
-        [one] => title(one),
-        many => format!("{} attacks in {}", many.len(), seen(&case.inputs)),
+    let headline = match (case.incidents.as_slice(), case.outages.as_slice()) {
+        ([], [outage]) => format!("{} was in trouble", clean(&outage.service)),
+        ([], [_, ..]) => format!("{} outages", case.outages.len()),
+        ([], []) => format!("No attack found in {}", seen(&case.inputs)),
+        ([one], _) => title(one),
+        (many, _) => format!("{} attacks in {}", many.len(), seen(&case.inputs)),
     };
     let mut parts = one.map_or_else(Vec::new, |incident| incident_parts(incident, &case.inputs, 1));
     let many = if one.is_some() {
@@ -63,6 +65,14 @@ pub(crate) fn render(case: &Case, atlas: &Atlas, command: &str) -> String {
     } else {
         case.incidents.as_slice()
     };
+    // What people felt comes first: it is why somebody reads this.
+    for (n, outage) in case.outages.iter().take(IN_FULL).enumerate().rev() {
+        let title = format!("Trouble with {}", clean(&outage.service));
+        parts.insert(
+            0,
+            part(format!("o{}", n + 1), title, outage_html::section(outage)),
+        );
+    }
     if !case.verdicts.is_empty() {
         parts.push(part(
             "claims",
@@ -89,8 +99,10 @@ pub(crate) fn render(case: &Case, atlas: &Atlas, command: &str) -> String {
             @if let Some(incident) = one {
                 p.lead { (summary(incident, AT_END)) }
                 p.never { (NEVER) }
-            } @else if case.incidents.is_empty() {
+            } @else if case.incidents.is_empty() && case.outages.is_empty() {
                 (nothing(case))
+            } @else if case.incidents.is_empty() {
+                p.lead { "No attack was found in the traffic of this case." }
             } @else {
                 (contents_of_many(many))
             }
@@ -98,8 +110,9 @@ pub(crate) fn render(case: &Case, atlas: &Atlas, command: &str) -> String {
             @if !case.verdicts.is_empty() { h2 { "Claims examined" } (claim_html::in_short(&case.verdicts)) }
             (contents(&parts))
             @if has_map(case) { (world::shapes()) }
+            @for part in parts.iter().filter(|part| part.id.starts_with('o')) { (section(part, 2)) }
             @for (n, incident) in many.iter().take(IN_FULL).enumerate() { (one_of_many(incident, &case.inputs, n + 1)) }
-            @for part in &parts { (section(part, 2)) }
+            @for part in parts.iter().filter(|part| !part.id.starts_with('o')) { (section(part, 2)) }
         }
         footer {
             p { (atlas.about().attribution.join("; ")) "." }

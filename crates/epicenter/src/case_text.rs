@@ -934,8 +934,12 @@ pub(crate) fn duration(ns: u64) -> String {
         s if s < 1e-3 => format!("{:.0} microseconds", s * 1e6),
         s if s < 1.0 => format!("{:.1} ms", s * 1e3),
         s if s < 120.0 => format!("{} s", trimmed(s)),
-        s if s < 7_200.0 => format!("{:.0} min {:.0} s", (s / 60.0).floor(), s % 60.0),
-        s => format!("{:.0} h {:.0} min", (s / 3_600.0).floor(), s % 3_600.0 / 60.0),
+        // Rounded first, so that there are never 60 seconds or minutes.
+        s if s < 7_199.5 => format!("{} min {} s", s.round() as u64 / 60, s.round() as u64 % 60),
+        s => {
+            let minutes = (s / 60.0).round() as u64;
+            format!("{} h {} min", minutes / 60, minutes % 60)
+        }
     }
 }
 
@@ -999,6 +1003,9 @@ mod tests {
         assert_eq!(duration(23_680_000_000), "23.7 s");
         assert_eq!(duration(23_500_000), "23.5 ms");
         assert_eq!(duration(3_600_000_000_000), "60 min 0 s");
+        assert_eq!(duration(50_399_000_000_000), "14 h 0 min");
+        assert_eq!(duration(179_700_000_000), "3 min 0 s");
+        assert_eq!(duration(7_199_700_000_000), "2 h 0 min");
     }
 
     #[test]

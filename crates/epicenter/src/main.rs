@@ -26,6 +26,7 @@ mod listen;
 mod lookup;
 mod misp;
 mod origin;
+mod outage_html;
 mod outages;
 mod page;
 mod plot;

@@ -94,7 +94,7 @@ pub(crate) fn times(reports: u64, expected: f64) -> String {
 }
 
 /// Why, in a few words.
-fn cause(cause: &Cause) -> String {
+pub(crate) fn cause(cause: &Cause) -> String {
     match cause {
         Cause::Attack(ids) if ids.len() > 1 => format!("{} attacks on it", ids.len()),
         Cause::Attack(_) => "an attack on it".to_owned(),

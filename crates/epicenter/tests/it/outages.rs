@@ -69,6 +69,19 @@ fn an_outage_is_found_from_what_people_and_probes_say() {
         page.starts_with("x was in trouble from 2025-03-10 00:20 UTC"),
         "{page}"
     );
+    let report = out(&epicenter(
+        folder,
+        &["investigate", "--format", "html", "x.jsonl"],
+    ));
+    for wanted in [
+        "x was in trouble",
+        "Trouble with x",
+        "Waves of trouble",
+        "<svg",
+        "app",
+    ] {
+        assert!(report.contains(wanted), "{wanted} is not in the report");
+    }
     // Compressed, in two files and in another order: the same.
     let text = signals("x", 80, true, 51);
     let (first, second): (Vec<&str>, Vec<&str>) = text.lines().partition(|line| line.contains("probe/1"));
