@@ -700,3 +700,60 @@ fn evidence_of_real_captures_gives_their_cases() {
     }
     assert!(checked > 5, "{checked}");
 }
+
+#[test]
+fn claims_reports_and_services_go_along() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let made = epicenter(folder, &["simulate", "really-one-country", "-o", "."]);
+    assert_eq!(code(&made), 0, "{}", err(&made));
+    std::fs::write(folder.join("x.jsonl"), crate::outages::signals("x", 80, true, 51)).unwrap();
+    std::fs::write(folder.join("post.html"), "<p>archived</p>").unwrap();
+    let claims = std::fs::read_to_string(folder.join("really-one-country-1.claims.toml")).unwrap();
+    let claims = claims.replacen("[[claim]]\n", "[[claim]]\narchived = \"post.html\"\n", 1);
+    std::fs::write(folder.join("claims.toml"), &claims).unwrap();
+    let input = "really-one-country-1.pcap";
+    let options = [
+        "--service",
+        "x=198.41.30.10/32",
+        "--claims",
+        "claims.toml",
+        input,
+        "x.jsonl",
+    ];
+    bundle(folder, &[&["-o", "b.tar"], &options[..]].concat());
+    let (code, says, complains) = verify(folder, &["b.tar", "--inputs", input, "x.jsonl"]);
+    assert_eq!(code, 0, "{says}{complains}");
+    let files = files(&folder.join("b.tar"));
+    assert!(files.contains_key("claims/post.html") && files.contains_key("evidence/2.jsonl.zst"));
+    let told: serde_json::Value = serde_json::from_slice(&files["case.json"]).unwrap();
+    assert_eq!(
+        told["incidents"].as_array().unwrap().len(),
+        2,
+        "an attack and an outage"
+    );
+    assert!(!told["verdicts"].as_array().unwrap().is_empty());
+    // What a claim says decides its verdict: another claim is another case.
+    let changed: Vec<Vec<u8>> = files
+        .iter()
+        .map(|(name, bytes)| {
+            let other = claims.replacen("\"most\"", "\"any\"", 1);
+            plain(
+                name,
+                if name == "claims/claims.toml" {
+                    other.as_bytes()
+                } else {
+                    bytes
+                },
+            )
+        })
+        .collect();
+    std::fs::write(folder.join("bad.tar"), tar_of(&changed)).unwrap();
+    let (code, says, complains) = verify(folder, &["bad.tar"]);
+    assert_eq!(code, 1);
+    let all = says + &complains;
+    assert!(
+        all.contains("claims/claims.toml:") && all.contains("$.verdicts[0].proposition.extent"),
+        "{all}"
+    );
+}

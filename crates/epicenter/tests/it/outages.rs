@@ -18,7 +18,7 @@ fn stamp(second: i64) -> String {
 }
 
 /// Two days of two reports a minute from many networks, then `extra` a minute for half an hour; three places probe.
-fn signals(service: &str, extra: u64, fails: bool, hours: i64) -> String {
+pub(crate) fn signals(service: &str, extra: u64, fails: bool, hours: i64) -> String {
     let mut text = String::new();
     let mut person = 0u64;
     for minute in 0..hours * 60 {
