@@ -10,6 +10,7 @@
 //! bench calibrate full|small         the change detector on simulated services: false incidents, delays (bench/record/calibration*.txt)
 //! bench score EPICENTER SEEDS         cases of the range's library against their truth (bench/record/score.txt)
 //! bench detect-speed         its steps a second
+//! bench trace SOURCES                          where an attack of so many sources came from: milliseconds, one thread
 //! bench lookup COUNTRY.mmdb                    address lookup against the maxminddb crate
 //! ```
 #![expect(clippy::print_stdout, reason = "a benchmark prints")]
@@ -22,6 +23,7 @@ mod live;
 mod lookup;
 mod score;
 mod send;
+mod trace;
 
 fn main() -> anyhow::Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -46,9 +48,10 @@ fn main() -> anyhow::Result<()> {
             println!("{}", calibrate::speed());
             Ok(())
         }
+        ["trace", sources] => trace::run(sources.parse()?),
         ["lookup", country] => lookup::run(country),
         _ => anyhow::bail!(
-            "usage: bench generate mixed|forged PACKETS FILE | export FORMAT RECORDS FILE | investigate PROGRAM FILE... | send FILE PORT MESSAGES_PER_S | live PROGRAM MESSAGES_PER_S FILE... | calibrate full|small | score PROGRAM SEEDS | detect-speed | lookup COUNTRY.mmdb"
+            "usage: bench generate mixed|forged PACKETS FILE | export FORMAT RECORDS FILE | investigate PROGRAM FILE... | send FILE PORT MESSAGES_PER_S | live PROGRAM MESSAGES_PER_S FILE... | calibrate full|small | score PROGRAM SEEDS | detect-speed | trace SOURCES | lookup COUNTRY.mmdb"
         ),
     }
 }
