@@ -7,16 +7,17 @@ use std::path::{Path, PathBuf};
 const WIDTH_MAX: usize = 140;
 
 /// Which rooms a room may use (ARCHITECTURE.md).
-const ARROWS: [(&str, &[&str]); 7] = [
+const ARROWS: [(&str, &[&str]); 8] = [
     ("wire", &[]),
     ("atlas", &[]),
+    ("store", &[]),
     ("detect", &["wire", "atlas"]),
     ("trace", &["wire", "atlas", "detect"]),
     ("incident", &["wire", "atlas", "detect", "trace"]),
     ("range", &["wire", "atlas"]),
     (
         "epicenter",
-        &["wire", "atlas", "detect", "trace", "incident", "range"],
+        &["wire", "atlas", "store", "detect", "trace", "incident", "range"],
     ),
 ];
 /// Rooms that read no clock, open no file and start no thread.
