@@ -33,6 +33,7 @@ mod plot;
 mod pseudonym;
 mod record;
 mod series;
+mod serve;
 mod signals;
 mod simulate;
 mod socket;

@@ -70,7 +70,10 @@ pub enum Error {
 impl std::fmt::Display for Error {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Error::Full => write!(f, "the data file is full: no room on the disk, or its limit is reached"),
+            Error::Full => write!(
+                f,
+                "the data file is full: no room on the disk, or its limit is reached"
+            ),
             Error::Taken(path) => write!(f, "{}: another process writes to it", path.display()),
             Error::Foreign(path, what) => write!(f, "{}: {what}", path.display()),
             Error::Broken(broken) => write!(f, "the journal is damaged: {broken}"),
@@ -210,12 +213,13 @@ impl Store {
                 entry.execute(params![seq as i64, at, kind, body_hash, body, hash])?;
                 chain = Chain { seq, hash };
             }
-            let mut delete = transaction.prepare_cached("DELETE FROM document WHERE kind = ? AND name = ?")?;
+            let mut delete =
+                transaction.prepare_cached("DELETE FROM document WHERE kind = ? AND name = ?")?;
             for (kind, name) in &batch.deletes {
                 delete.execute(params![kind, name])?;
             }
-            let mut put =
-                transaction.prepare_cached("INSERT OR REPLACE INTO document (kind, name, text) VALUES (?, ?, ?)")?;
+            let mut put = transaction
+                .prepare_cached("INSERT OR REPLACE INTO document (kind, name, text) VALUES (?, ?, ?)")?;
             for (kind, name, text) in &batch.puts {
                 put.execute(params![kind, name, text])?;
             }
@@ -226,7 +230,13 @@ impl Store {
             )?;
             for one in &batch.bins {
                 let numbers = [one.start_s, one.reports, one.tried, one.failed].map(|n| n as i64);
-                bin.execute(params![one.service, numbers[0], numbers[1], numbers[2], numbers[3]])?;
+                bin.execute(params![
+                    one.service,
+                    numbers[0],
+                    numbers[1],
+                    numbers[2],
+                    numbers[3]
+                ])?;
             }
             if let Some((name, bytes)) = &batch.snapshot {
                 transaction.execute(
@@ -380,7 +390,9 @@ impl Read<'_> {
         let mut statement = self
             .0
             .prepare_cached("SELECT text FROM document WHERE kind = ? AND name = ?")?;
-        Ok(statement.query_row(params![kind, name], |row| row.get(0)).optional()?)
+        Ok(statement
+            .query_row(params![kind, name], |row| row.get(0))
+            .optional()?)
     }
 
     /// All documents of a kind by name.
@@ -508,9 +520,8 @@ fn entry(row: &rusqlite::Row<'_>) -> Result<Entry, rusqlite::Error> {
 
 /// The end of the chain, after a look at the last two entries.
 fn last(connection: &Connection) -> Result<Chain, Error> {
-    let mut statement = connection.prepare(
-        "SELECT seq, at, kind, body_hash, body, hash FROM journal ORDER BY seq DESC LIMIT 2",
-    )?;
+    let mut statement = connection
+        .prepare("SELECT seq, at, kind, body_hash, body, hash FROM journal ORDER BY seq DESC LIMIT 2")?;
     let ends: Vec<Entry> = statement.query_map([], entry)?.collect::<Result<_, _>>()?;
     let mut chain = match ends.as_slice() {
         [_, before] => Chain {

@@ -1,0 +1,4 @@
+//! `epicenter serve`: people report trouble, and everyone sees what is known.
+
+pub(crate) mod config;
+pub(crate) mod lang;
