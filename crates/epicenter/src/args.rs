@@ -43,6 +43,16 @@ pub(crate) enum Command {
         after_help = "Examples:\n  epicenter listen\n  epicenter listen --listen 2055 --listen 192.0.2.1:6343 --network 203.0.113.0/24\n  epicenter listen --format json --state exporters.state --record ring --record-size 20GiB\n  epicenter investigate --state ring/epicenter-20260310T094500Z-000001.state ring/*.pcap"
     )]
     Listen(ListenArgs),
+    /// Run the outage tracker: people report trouble, and everyone sees what is known
+    #[command(
+        after_help = "Examples:\n  epicenter serve\n  epicenter serve --config /etc/epicenter/epicenter.toml\n\nWithout a configuration there is one demo service. SIGHUP reads the configuration again; SIGTERM ends without losing a report."
+    )]
+    Serve(ServeArgs),
+    /// Check the configuration of `serve`, or show it with the meaning of every key
+    #[command(
+        after_help = "Examples:\n  epicenter config --show > epicenter.toml\n  epicenter config --check epicenter.toml\n\nExit codes: 0 it is sound, 1 it is not (the text says where and why), 2 usage."
+    )]
+    Config(ConfigArgs),
     /// Find surges, silences and breaks in any series, with a budget of false incidents
     #[command(
         after_help = "Examples:\n  epicenter detect reports.csv\n  epicenter detect --side up --budget 1/month --format json reports.csv\n  epicenter detect --kind metric --format html -o latency.html latency.csv\n  cut -d, -f1,3 wide.csv | epicenter detect --format csv -"
@@ -406,6 +416,34 @@ pub(crate) struct ListenArgs {
     /// End after so many seconds
     #[arg(long = "for", value_name = "SECONDS")]
     pub(crate) seconds: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// The settings: a TOML file; epicenter.toml in this folder where none is named
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Address and port of the pages, in place of the one in the settings
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<std::net::SocketAddr>,
+    /// The data file, in place of the one in the settings
+    #[arg(long, value_name = "FILE")]
+    pub(crate) data: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) atlas: AtlasArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigArgs {
+    /// The settings: a TOML file; epicenter.toml in this folder where none is named
+    #[arg(value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Say whether it is sound, and nothing else
+    #[arg(long, conflicts_with = "show")]
+    pub(crate) check: bool,
+    /// Print all settings in force, with what each means
+    #[arg(long)]
+    pub(crate) show: bool,
 }
 
 #[derive(Debug, Args)]

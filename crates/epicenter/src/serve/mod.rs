@@ -10,4 +10,6 @@ pub(crate) mod config;
 pub(crate) mod engine;
 pub(crate) mod http;
 pub(crate) mod lang;
+pub(crate) mod report;
+pub(crate) mod server;
 pub(crate) mod state;
