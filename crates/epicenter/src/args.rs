@@ -371,6 +371,9 @@ pub(crate) struct DemoArgs {
     /// Print the whole case at the end
     #[arg(long)]
     pub(crate) full: bool,
+    /// Address and port of the pages; another port where that one is taken
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
+    pub(crate) listen: std::net::SocketAddr,
 }
 
 /// How events are printed.

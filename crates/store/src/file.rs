@@ -154,8 +154,8 @@ impl Batch {
 pub struct Store {
     connection: Connection,
     chain: Chain,
-    // Held for as long as the store is.
-    _lock: fs::File,
+    // Held for as long as the store is; what is in memory alone needs none.
+    _lock: Option<fs::File>,
 }
 
 impl Store {
@@ -171,7 +171,29 @@ impl Store {
         let lock = private(Path::new(&lock_path)).map_err(failed)?;
         lock.try_lock().map_err(|_| Error::Taken(path.to_owned()))?;
         drop(private(path).map_err(failed)?);
-        let connection = Connection::open(path)?;
+        Store::with(Connection::open(path)?, path, Some(lock), limits)
+    }
+
+    /// A store in memory: for what was made up, and is gone with the process.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Failed`].
+    pub fn in_memory() -> Result<Store, Error> {
+        Store::with(
+            Connection::open_in_memory()?,
+            Path::new(":memory:"),
+            None,
+            Limits::default(),
+        )
+    }
+
+    fn with(
+        connection: Connection,
+        path: &Path,
+        lock: Option<fs::File>,
+        limits: Limits,
+    ) -> Result<Store, Error> {
         connection.busy_timeout(Duration::from_secs(5))?;
         prepare(&connection, path)?;
         connection.pragma_update(None, "journal_mode", "wal")?;

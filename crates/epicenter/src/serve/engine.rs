@@ -130,6 +130,8 @@ pub(crate) enum Ask {
     Write(Writing, oneshot::Sender<Result<(), store::Error>>),
     Read(Question),
     Config(Arc<Config>),
+    /// What was heard up to a time, from whoever drives this engine's time: the demo.
+    Drive(u64, Vec<Signal>),
     Stop,
 }
 
@@ -220,6 +222,8 @@ pub(crate) struct Engine {
     /// Since when and until when exports were heard.
     watched: Option<(u64, u64)>,
     clock: Clock,
+    /// The time, where somebody else says what it is.
+    driven_ns: Option<u64>,
     began: Instant,
     shown: Instant,
     saved: Instant,
@@ -235,10 +239,13 @@ impl Engine {
     /// # Errors
     ///
     /// The file cannot be used; the words say why.
+    ///
+    /// `driven_ns`: the time that it begins with where somebody drives it; the system's clock otherwise.
     pub(crate) fn open(
         store: Store,
         config: Arc<Config>,
         events: tokio::sync::broadcast::Sender<Event>,
+        driven_ns: Option<u64>,
     ) -> Result<Engine, store::Error> {
         let read = store.read();
         let saved = read.snapshot("engine")?.and_then(|(seq, bytes)| {
@@ -292,6 +299,7 @@ impl Engine {
             incidents,
             attacks: Vec::new(),
             watched: None,
+            driven_ns: None,
             began,
             shown: began,
             saved: began,
@@ -302,6 +310,7 @@ impl Engine {
             store,
         };
         let last_ns = engine.replay(seq)?;
+        engine.driven_ns = driven_ns;
         engine.clock = Clock::new(system_ns(), began.elapsed(), last_ns);
         let now_ns = engine.now().now_ns;
         // While we were not there, nothing was heard.
@@ -379,6 +388,13 @@ impl Engine {
     }
 
     fn now(&mut self) -> Reading {
+        if let Some(now_ns) = self.driven_ns {
+            return Reading {
+                now_ns,
+                jumped: false,
+                behind_s: 0,
+            };
+        }
         self.clock.read(system_ns(), self.began.elapsed())
     }
 
@@ -486,6 +502,7 @@ impl Engine {
                 }
                 Ask::Read(question) => (question.0)(self.store.read()),
                 Ask::Config(config) => self.configure(config, now_ns),
+                Ask::Drive(to_ns, heard) => self.drive(to_ns, &heard),
                 Ask::Stop => is_over = true,
             }
         }
@@ -550,6 +567,26 @@ impl Engine {
             }
         }
         is_over
+    }
+
+    /// Says whether probes will come of services whose settings name none.
+    pub(crate) fn expect_probes(&mut self, has_probes: bool) {
+        let now_ns = self.now().now_ns;
+        for service in &self.config.service {
+            self.watch.follow(&service.slug, has_probes, now_ns);
+        }
+    }
+
+    /// Goes on to a time that is told, minute by minute, and counts what was heard on the way. Nothing of it is written: it was made up.
+    fn drive(&mut self, to_ns: u64, heard: &[Signal]) {
+        for signal in heard {
+            if signal.at_ns() / 60_000_000_000 != self.minute {
+                self.minute = signal.at_ns() / 60_000_000_000;
+                self.judge(signal.at_ns());
+            }
+            self.count(signal);
+        }
+        self.driven_ns = Some(to_ns);
     }
 
     /// Whether a report may be counted.
@@ -622,6 +659,11 @@ impl Engine {
     fn attacked(&mut self, attacks: Vec<Attack>, now_ns: u64) {
         self.watched = Some((self.watched.map_or(now_ns, |(first, _)| first), now_ns));
         for attack in attacks {
+            if attack.is_withdrawn {
+                self.attacks
+                    .retain(|known| known.attacked.id != attack.attacked.id);
+                continue;
+            }
             match self
                 .attacks
                 .iter_mut()

@@ -2,6 +2,7 @@
 //!
 //! - [`config`]: the one file of settings.
 //! - [`engine`]: the one thread that writes, judges and shows; [`state`] is what it shows, [`clock`] its time.
+//! - [`traffic`]: flow exports, from which attacks are found.
 //! - [`http`]: who asks, what is refused, and where requests go; [`pages`] are made once for everybody ([`cache`]), in each [`lang`].
 
 pub(crate) mod cache;
@@ -13,3 +14,4 @@ pub(crate) mod lang;
 pub(crate) mod report;
 pub(crate) mod server;
 pub(crate) mod state;
+pub(crate) mod traffic;

@@ -25,6 +25,7 @@ use super::engine::{Ask, Engine, QUEUE};
 use super::http::{App, BODY_MAX, guard};
 use super::report;
 use crate::args::{ConfigArgs, ServeArgs};
+use crate::signals::Signal;
 use crate::{lookup, tell};
 
 /// How long a head may take, and how long a connection may rest.
@@ -151,7 +152,7 @@ async fn serve(
     )?;
     let config = Arc::new(config);
     let (events, _) = broadcast::channel(EVENTS);
-    let engine = Engine::open(store, Arc::clone(&config), events.clone())?;
+    let engine = Engine::open(store, Arc::clone(&config), events.clone(), None)?;
     let state = engine.state();
     let (asks, asked) = mpsc::sync_channel(QUEUE);
     let thread = std::thread::Builder::new()
@@ -163,6 +164,8 @@ async fn serve(
         atlas,
         events,
     };
+    let ended = Arc::new(AtomicBool::new(false));
+    let traffic = super::traffic::start(&config, Arc::clone(&app.atlas), asks.clone(), Arc::clone(&ended));
     let (stop, stopped) = watch::channel(false);
     let (reloaded, _) = watch::channel(Arc::clone(&config));
     let connections = Arc::new(Connections::new(config.http.connections));
@@ -205,6 +208,11 @@ async fn serve(
         connections.close_idle(usize::MAX);
     }
     accepting.abort();
+    ended.store(true, Ordering::Relaxed);
+    if let Some(traffic) = traffic {
+        // It says its last words to the engine.
+        let _ = tokio::task::spawn_blocking(move || traffic.join()).await;
+    }
     // Everything that was answered is written; the engine saves its state.
     let _ = asks.send(Ask::Stop);
     tokio::task::spawn_blocking(move || thread.join())
@@ -212,6 +220,76 @@ async fn serve(
         .map_err(|_| anyhow::anyhow!("the engine failed"))?;
     tell("stopped; all reports are in the data file");
     Ok(())
+}
+
+/// The pages of a tracker whose time somebody else drives, and that keeps nothing: those of the demo.
+pub(crate) struct Driven {
+    pub(crate) address: SocketAddr,
+    asks: mpsc::SyncSender<Ask>,
+    // Serves for as long as this is there.
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl Driven {
+    /// Opens the pages at an address, or at any free port of it where that one is taken.
+    pub(crate) fn start(
+        config: Config,
+        atlas: Arc<atlas::Atlas>,
+        start_ns: u64,
+        listen: SocketAddr,
+        has_probes: bool,
+    ) -> anyhow::Result<Driven> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()?;
+        let listener = runtime.block_on(async {
+            match TcpListener::bind(listen).await {
+                Err(_) => TcpListener::bind((listen.ip(), 0)).await,
+                bound => bound,
+            }
+        })?;
+        let address = listener.local_addr()?;
+        let config = Arc::new(config);
+        let (events, _) = broadcast::channel(EVENTS);
+        let mut engine = Engine::open(
+            Store::in_memory()?,
+            Arc::clone(&config),
+            events.clone(),
+            Some(start_ns),
+        )?;
+        engine.expect_probes(has_probes);
+        let state = engine.state();
+        let (asks, asked) = mpsc::sync_channel(QUEUE);
+        std::thread::Builder::new()
+            .name("engine".to_owned())
+            .spawn(move || engine.run(&asked))?;
+        let app = App {
+            state,
+            asks: asks.clone(),
+            atlas,
+            events,
+        };
+        let (_, never) = watch::channel(false);
+        let connections = Arc::new(Connections::new(config.http.connections));
+        runtime.spawn(accept(listener, router(app), connections, never));
+        Ok(Driven {
+            address,
+            asks,
+            _runtime: runtime,
+        })
+    }
+
+    /// What was heard up to a time.
+    pub(crate) fn hear(&self, to_ns: u64, signals: Vec<Signal>) {
+        // An engine that is gone shows nothing, and the demo goes on.
+        let _ = self.asks.send(Ask::Drive(to_ns, signals));
+    }
+
+    /// What the traffic shows.
+    pub(crate) fn attacks(&self, attacks: Vec<super::state::Attack>) {
+        let _ = self.asks.send(Ask::Attacks(attacks));
+    }
 }
 
 /// Reads the settings again. What is wrong with them is told, and those in force stay.
@@ -337,7 +415,7 @@ async fn accept(
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            _ = stopped.changed() => return,
+            Ok(()) = stopped.changed() => return,
         };
         match accepted {
             Ok((stream, peer)) => {

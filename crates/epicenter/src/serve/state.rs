@@ -161,6 +161,8 @@ pub(crate) struct Attack {
     /// One sentence.
     pub(crate) headline: String,
     pub(crate) is_running: bool,
+    /// What came later showed that it was none.
+    pub(crate) is_withdrawn: bool,
 }
 
 /// All that is known of a service.
