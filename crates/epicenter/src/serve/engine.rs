@@ -129,7 +129,7 @@ pub(crate) enum Ask {
     Deed(String, String, Deed, oneshot::Sender<Result<(), String>>),
     Write(Writing, oneshot::Sender<Result<(), store::Error>>),
     Read(Question),
-    Config(Arc<Config>),
+    Config(Arc<Config>, oneshot::Sender<()>),
     /// What was heard up to a time, from whoever drives this engine's time: the demo.
     Drive(u64, Vec<Signal>),
     Stop,
@@ -467,14 +467,15 @@ impl Engine {
                             });
                             batch.puts.push(("comment", name, text.to_string()));
                         }
-                        counted.push((answer, report.person, hash(&report.service)));
+                        let person = person(report.person);
+                        counted.push((answer, person, hash(&report.service)));
                         signals.push(Signal::Report(Report {
                             at_ns: now_ns,
                             service: report.service,
                             country: report.country,
                             network: report.network,
                             symptom: report.symptom,
-                            person: report.person,
+                            person,
                         }));
                     }
                     refused => drop(answer.send(refused)),
@@ -501,7 +502,10 @@ impl Engine {
                     waiting.push(answer);
                 }
                 Ask::Read(question) => (question.0)(self.store.read()),
-                Ask::Config(config) => self.configure(config, now_ns),
+                Ask::Config(config, answer) => {
+                    self.configure(config, now_ns);
+                    let _ = answer.send(());
+                }
                 Ask::Drive(to_ns, heard) => self.drive(to_ns, &heard),
                 Ask::Stop => is_over = true,
             }
@@ -605,7 +609,7 @@ impl Engine {
                 return Answer::TooMany;
             }
         }
-        if self.persons.takes(report.person, service, now_ns) {
+        if self.persons.takes(person(report.person), service, now_ns) {
             Answer::Counted
         } else {
             self.state.counters.repeated.fetch_add(1, Ordering::Relaxed);
@@ -1039,6 +1043,11 @@ fn hash(slug: &str) -> u64 {
     SEED.get_or_init(std::hash::RandomState::new).hash_one(slug)
 }
 
+/// A person as the detector names it, which is how it is read from the journal again.
+fn person(number: u64) -> u64 {
+    signals::person(&number.to_string())
+}
+
 fn unhex(text: &str) -> Option<[u8; 32]> {
     let mut key = [0; 32];
     if text.len() != 64 {
@@ -1057,7 +1066,7 @@ fn line(lines: &mut Vec<u8>, at: &str, report: &NewReport) {
     let symptom = serde_json::Value::from(report.symptom.as_str());
     let _ = writeln!(
         lines,
-        r#"{{"schema":"epicenter.report/1","at":"{at}","service":"{}","symptom":{symptom},"country":"{}","network":{},"person":"{:016x}"}}"#,
+        r#"{{"schema":"epicenter.report/1","at":"{at}","service":"{}","symptom":{symptom},"country":"{}","network":{},"person":{}}}"#,
         report.service,
         report.country.as_str(),
         report.network,

@@ -215,7 +215,8 @@ impl Client {
             mac.update(what);
             mac.update(&Prefix::of(self.0, len).base.octets());
             let tag = mac.finalize().into_bytes();
-            u64::from_le_bytes(tag[..8].try_into().expect("eight bytes"))
+            // Numbers of 53 bits, which every reader of JSON keeps.
+            u64::from_le_bytes(tag[..8].try_into().expect("eight bytes")) >> 11
         };
         (hash(b"person", person), hash(b"prefix", near))
     }
@@ -260,6 +261,10 @@ pub(crate) async fn guard(
     if response.status().is_client_error() || response.status().is_server_error() {
         app.state.counters.rejected.fetch_add(1, Ordering::Relaxed);
     }
+    // What the router itself refuses says so in plain text, or not at all.
+    if response.status().is_client_error() && !speaks(&response) {
+        response = refusal(response.status()).into_response();
+    }
     let headers = response.headers_mut();
     for (name, value) in [
         ("content-security-policy", POLICY),
@@ -277,6 +282,31 @@ pub(crate) async fn guard(
         }
     }
     response
+}
+
+/// Whether an answer is in one of our forms.
+fn speaks(response: &axum::response::Response) -> bool {
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    kind.is_some_and(|kind| !kind.as_bytes().starts_with(b"text/plain"))
+}
+
+/// A refusal of the router, in our form.
+fn refusal(status: StatusCode) -> Problem {
+    let (kind, detail) = match status {
+        StatusCode::PAYLOAD_TOO_LARGE => ("too-large", format!("The body has more than {BODY_MAX} bytes.")),
+        StatusCode::METHOD_NOT_ALLOWED => ("method", "This address does not take that method.".to_owned()),
+        StatusCode::NOT_FOUND => ("not-found", "There is nothing at this address.".to_owned()),
+        StatusCode::BAD_REQUEST => (
+            "bad-request",
+            "The address or the body cannot be read.".to_owned(),
+        ),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => (
+            "media-type",
+            "The body is of another type than is taken here.".to_owned(),
+        ),
+        _ => ("refused", "The request cannot be answered.".to_owned()),
+    };
+    Problem::new(status, kind, detail)
 }
 
 /// Scripts and styles from our own files alone, and nobody may frame a page.

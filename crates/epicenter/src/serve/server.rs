@@ -194,7 +194,7 @@ async fn serve(
         tokio::select! {
             _ = interrupt.recv() => break,
             _ = terminate.recv() => break,
-            _ = hangup.recv() => reload(&path, args, &asks, &reloaded, &config),
+            _ = hangup.recv() => reload(&path, args, &asks, &reloaded, &config).await,
         }
         if thread.is_finished() {
             break;
@@ -293,7 +293,7 @@ impl Driven {
 }
 
 /// Reads the settings again. What is wrong with them is told, and those in force stay.
-fn reload(
+async fn reload(
     path: &Option<PathBuf>,
     args: &ServeArgs,
     asks: &mpsc::SyncSender<Ask>,
@@ -317,7 +317,8 @@ fn reload(
             let config = Arc::new(config);
             let services = config.service.len() as u64;
             // The engine takes it between two groups of reports: none is lost.
-            if asks.send(Ask::Config(Arc::clone(&config))).is_ok() {
+            let (answer, taken) = tokio::sync::oneshot::channel();
+            if asks.send(Ask::Config(Arc::clone(&config), answer)).is_ok() && taken.await.is_ok() {
                 reloaded.send_replace(config);
                 tell(&format!(
                     "read {} again: {}",

@@ -11,6 +11,7 @@ mod live;
 mod outages;
 mod people;
 mod scenarios;
+mod serve;
 mod simulate;
 mod views;
 
