@@ -34,7 +34,7 @@ pub struct Options {
 }
 
 impl Options {
-    fn runs(&self, address: Ipv6Addr, vector: Vector) -> bool {
+    pub(crate) fn runs(&self, address: Ipv6Addr, vector: Vector) -> bool {
         self.running
             .iter()
             .any(|(target, running)| *running == vector && target.contains(address))
@@ -246,6 +246,7 @@ pub fn judge(tally: &Tally, options: &Options) -> Findings {
             &lanes[target],
             &scanners,
             &mut scans,
+            options,
         );
         cases.push(case);
     }
@@ -309,7 +310,7 @@ struct Case {
     suspicions: Vec<Suspicion>,
     /// The lanes of the host by vector: totals and seconds.
     lanes: Vec<LaneTotals>,
-    requests: Option<requests::Suspect>,
+    requests: Vec<requests::Suspect>,
 }
 
 /// Destinations that got enough to be looked at, in address order: alone, or as one of many in a prefix.
@@ -419,6 +420,7 @@ fn examine(
     lanes: &[&Lane],
     scanners: &[Ipv6Addr],
     scans: &mut Vec<Scan>,
+    options: &Options,
 ) -> Case {
     let conversations = tally.conversations();
     let mut suspicions: Vec<Suspicion> = Vec::new();
@@ -487,7 +489,7 @@ fn examine(
             }
         }
     }
-    let requests = requests::examine(tally, address, members, lanes);
+    let requests = requests::examine(tally, address, members, lanes, options);
     Case {
         address,
         speaks,
@@ -915,18 +917,9 @@ impl Case {
             parts.retain(|p| p.vector != Vector::DnsFlood);
             parts.push(part);
         }
-        if let Some(suspect) = self.requests.take() {
-            let tcp: Vec<&[Cell]> = self
-                .lanes
-                .iter()
-                .filter(|lane| lane.0.transport() == Transport::Tcp)
-                .map(|lane| lane.3.as_slice())
-                .collect();
-            let look = self
-                .lane(Vector::HttpFlood)
-                .and_then(|lane| lane.4.clone())
-                .unwrap_or_default();
-            parts.push(suspect.part(&sum_cells(&tcp), look));
+        for suspect in std::mem::take(&mut self.requests) {
+            let look = self.lane(Vector::HttpFlood).and_then(|lane| lane.4.clone());
+            parts.push(suspect.part(look.unwrap_or_default()));
         }
         self.companions(&mut parts);
         self.attack(parts, tally)
@@ -1279,7 +1272,7 @@ fn carpets(tally: &Tally, cases: &mut [Case], options: &Options) -> Vec<Attack> 
                     let of_carpet = |s: &Suspicion| attack.parts.iter().any(|part| part.vector == s.vector);
                     case.suspicions
                         .retain(|s| !of_carpet(s) && s.packets > LOUD_TIMES * share);
-                    case.requests = None;
+                    case.requests.clear();
                 }
             }
             attacks.push(attack);

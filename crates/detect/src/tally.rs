@@ -5,7 +5,7 @@ use std::net::Ipv6Addr;
 use wire::{Batch, Flow, Hint};
 
 use crate::conversation::{Conversations, Strand, Touch, mix, port_bin};
-use crate::lane::Lanes;
+use crate::lane::{Lanes, second_of};
 use crate::vector::{Vector, candidate};
 
 /// DNS servers whose answers are counted.
@@ -152,7 +152,7 @@ impl Tally {
                     if let Some(http) = batch.http.get(flow.detail as usize)
                         && let Some(talk) = self.conversations.http_mut(flow.src, flow.dst)
                     {
-                        talk.count(http);
+                        talk.count(http, second_of(flow.first_ns));
                     }
                 }
                 Hint::DnsAnswer => {
@@ -242,13 +242,18 @@ fn touch(flow: &Flow, vector: Vector) -> Touch {
 }
 
 impl crate::conversation::HttpTalk {
-    fn count(&mut self, http: &wire::Http) {
+    fn count(&mut self, http: &wire::Http, second: u32) {
         if http.status != 0 {
             self.responses += 1;
             self.good_responses += u64::from(http.status < 400);
             return;
         }
         self.requests += 1;
+        if self.second != second {
+            (self.second, self.in_second) = (second, 0);
+        }
+        self.in_second = self.in_second.saturating_add(1);
+        self.burst = self.burst.max(self.in_second);
         self.whole += u64::from(http.whole);
         self.unfinished += u64::from(http.whole && !http.head_complete);
         self.queries += u64::from(http.has_query);
