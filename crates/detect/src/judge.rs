@@ -20,7 +20,7 @@ use crate::conversation::{Strand, distinct_of_bins};
 use crate::exchange::{Exchange, ICMP_ERRORS};
 use crate::lane::{Cell, Lane, Look, second_of};
 use crate::requests;
-use crate::tally::Tally;
+use crate::tally::{DnsSecond, Tally};
 use crate::vector::{Transport, Vector};
 
 /// What the user wants judged.
@@ -994,23 +994,67 @@ impl Case {
         }
     }
 
-    /// Queries for names that do not exist, each another one: aimed at an authoritative server.
+    /// Queries for names that do not exist, each another one: aimed at an authoritative server. Judged by what its seconds have beyond the
+    /// usual ones; where none are usual, by all of them.
     fn water_torture(&self, tally: &Tally) -> Option<Part> {
         let (_, packets, bytes, cells, look, sampling) = self.lane(Vector::DnsFlood)?;
         let look = look.as_ref()?;
         let answers = tally.dns_answers(self.address)?;
+        let beyond = BeyondUsual::of(cells, &answers.seconds()).unwrap_or(BeyondUsual {
+            cells: cells.clone(),
+            answers: answers.answers,
+            nxdomain: answers.nxdomain,
+            is_all: true,
+        });
+        let bar = Bar {
+            peaks: [100, 500, 1_500],
+            senders: 0,
+            few_senders_peak: 0,
+        };
+        let bar = bar.of_sample(*sampling);
+        let questions: u64 = beyond.cells.iter().map(|cell| cell.packets).sum();
         let distinct = distinct_of_bins(&look.name_bins).unwrap_or(f64::INFINITY);
-        let unique = distinct >= 0.8 * (*packets as f64).min(1_000.0);
-        let denied = answers.answers > 0 && answers.nxdomain * 5 >= answers.answers * 4;
-        if !(unique
-            && denied
-            && peaks(cells)
-                .iter()
-                .zip([100, 500, 1_500])
-                .any(|(&peak, bar)| peak >= bar))
-        {
+        let unique = distinct >= 0.8 * (questions as f64).min(1_000.0);
+        let denied = beyond.answers > 0 && beyond.nxdomain * 5 >= beyond.answers * 4;
+        let peaks = peaks(&beyond.cells);
+        if !(unique && denied && peaks.iter().zip(bar.peaks).any(|(&peak, bar)| peak >= bar)) {
             return None;
         }
+        let (from, to) = beyond.span_ns()?;
+        let senders = self.who_asked(tally, &beyond, questions);
+        let of_senders = |time: fn(&Sender) -> u64| senders.iter().map(time);
+        Some(Part {
+            vector: Vector::DnsWaterTorture,
+            packets: if beyond.is_all { *packets } else { questions },
+            bytes: if beyond.is_all {
+                *bytes
+            } else {
+                beyond.cells.iter().map(|cell| cell.bytes).sum()
+            },
+            requests: Some(questions),
+            first_ns: of_senders(|s| s.first_ns).min()?.max(from),
+            last_ns: of_senders(|s| s.last_ns).max()?.min(to),
+            cells: beyond.cells,
+            senders,
+            look: look.clone(),
+            sampling: *sampling,
+            companions: 0,
+            why: format!(
+                "{} of {} answers{} say that the name does not exist, and hardly a question came twice",
+                beyond.nxdomain,
+                beyond.answers,
+                if beyond.is_all {
+                    ""
+                } else {
+                    " beyond the usual ones"
+                }
+            ),
+        })
+    }
+
+    /// Who sent questions beyond the usual ones: those who came with them and went with them, where that explains most of them. Else they
+    /// come from the resolvers that always ask, and of these nobody can be told from the others.
+    fn who_asked(&self, tally: &Tally, beyond: &BeyondUsual, questions: u64) -> Vec<Sender> {
         let conversations = tally.conversations();
         let mut senders = Vec::new();
         for index in 0..conversations.len() {
@@ -1033,23 +1077,18 @@ impl Case {
             );
         }
         senders.sort_unstable();
-        Some(Part {
-            vector: Vector::DnsWaterTorture,
-            packets: *packets,
-            bytes: *bytes,
-            requests: Some(*packets),
-            first_ns: senders.iter().map(|s| s.first_ns).min()?,
-            last_ns: senders.iter().map(|s| s.last_ns).max()?,
-            cells: cells.clone(),
-            senders,
-            look: look.clone(),
-            sampling: *sampling,
-            companions: 0,
-            why: format!(
-                "{} of {} answers say that the name does not exist, and hardly a question came twice",
-                answers.nxdomain, answers.answers
-            ),
-        })
+        let Some((from, to)) = beyond.span_ns().filter(|_| !beyond.is_all) else {
+            return senders;
+        };
+        let is_new = |s: &Sender| s.first_ns >= from && s.first_ns <= to && s.last_ns <= to + GONE_AFTER_NS;
+        let theirs: u64 = senders.iter().filter(|s| is_new(s)).map(|s| s.packets).sum();
+        // They send their usual share of what is usual in these seconds too, hence not quite all.
+        if (theirs << conversations.level().min(32)) * 5 >= questions * 4 {
+            senders.retain(is_new);
+        } else {
+            senders.retain(|s| s.first_ns <= to && s.last_ns >= from);
+        }
+        senders
     }
 
     fn attack(self, mut parts: Vec<Part>, tally: &Tally) -> Option<Attack> {
@@ -1068,6 +1107,76 @@ impl Case {
             input_ns: (tally.first_ns().unwrap_or(start_ns), tally.last_ns()),
             clients: Clients::default(),
         })
+    }
+}
+
+/// What a DNS server was asked, and answered, beyond what is usual for it.
+#[derive(Debug)]
+struct BeyondUsual {
+    /// Questions in the seconds that stand out.
+    cells: Vec<Cell>,
+    answers: u64,
+    nxdomain: u64,
+    /// Nothing was usual: these are all seconds.
+    is_all: bool,
+}
+
+/// NXDOMAIN answers beyond the usual ones that a second has at least to stand out.
+const NXDOMAIN_MIN: u64 = 50;
+/// How long after the last second that stands out somebody who came with the attack may still ask: resolvers ask again for what was not
+/// answered, after seconds (RFC 1035 section 4.2.1 has 2 to 5).
+const GONE_AFTER_NS: u64 = 5_000_000_000;
+
+impl BeyondUsual {
+    /// Seconds with more than three times the NXDOMAIN answers of usual ones, and what they have beyond them; `None` where there are none.
+    /// Usual is the second that a tenth of all others is quieter than: an attack may fill most of an input, and then the tenth is before it.
+    fn of(questions: &[Cell], answers: &[DnsSecond]) -> Option<BeyondUsual> {
+        let (first, last) = (questions.first()?.second, questions.last()?.second);
+        let all = (last - first) as usize + 1;
+        // Seconds without any are not listed.
+        let usual = |mut counts: Vec<u64>| {
+            counts.sort_unstable();
+            let missing = all.saturating_sub(counts.len());
+            (all / 10)
+                .checked_sub(missing)
+                .map_or(0, |at| counts.get(at).copied().unwrap_or(0))
+        };
+        let usual_packets = usual(questions.iter().map(|cell| cell.packets).collect());
+        let usual_answers = usual(answers.iter().map(|one| u64::from(one.answers)).collect());
+        let usual_nxdomain = usual(answers.iter().map(|one| u64::from(one.nxdomain)).collect());
+        let mut beyond = BeyondUsual {
+            cells: Vec::new(),
+            answers: 0,
+            nxdomain: 0,
+            is_all: false,
+        };
+        for one in answers {
+            let nxdomain = u64::from(one.nxdomain);
+            if nxdomain < 3 * usual_nxdomain || nxdomain < usual_nxdomain + NXDOMAIN_MIN {
+                continue;
+            }
+            let Ok(at) = questions.binary_search_by_key(&one.second, |cell| cell.second) else {
+                continue;
+            };
+            let cell = questions[at];
+            let packets = cell.packets.saturating_sub(usual_packets);
+            beyond.answers += u64::from(one.answers).saturating_sub(usual_answers);
+            beyond.nxdomain += nxdomain - usual_nxdomain;
+            beyond.cells.push(Cell {
+                second: cell.second,
+                packets,
+                bytes: (u128::from(cell.bytes) * u128::from(packets) / u128::from(cell.packets.max(1)))
+                    as u64,
+            });
+        }
+        (!beyond.cells.is_empty()).then_some(beyond)
+    }
+
+    /// From the beginning of the first second to the end of the last one.
+    fn span_ns(&self) -> Option<(u64, u64)> {
+        let (first, last) = (self.cells.first()?.second, self.cells.last()?.second);
+        let ns = |second: u32| u64::from(second) * 1_000_000_000;
+        Some((ns(first), ns(last) + 999_999_999))
     }
 }
 

@@ -27,6 +27,8 @@ const BURST: u16 = 3;
 /// How long connections with unfinished requests last on average, at least, beside an audience: being held open is the attack. A request
 /// whose second packet is late is finished or given up sooner.
 const HELD_NS: u64 = 10_000_000_000;
+/// Part of a group that may be others who behave like it.
+const OF_OTHERS: f64 = 0.05;
 
 /// A suspicion over completed connections that has become firm.
 #[derive(Clone, Debug)]
@@ -203,6 +205,15 @@ fn served(requests: u64, good: u64) -> bool {
     good * 5 >= requests * 4
 }
 
+/// Whether clients that were served before no longer are: one request in ten goes wrong, which people notice, and five times as many as
+/// before. Both are requests and good answers.
+fn harmed(before: (u64, u64), during: (u64, u64)) -> bool {
+    let failed = |(requests, good): (u64, u64)| requests.saturating_sub(good);
+    let more = u128::from(failed(during)) * u128::from(before.0)
+        >= 5 * u128::from(failed(before)) * u128::from(during.0);
+    served(before.0, before.1) && during.0 > 0 && failed(during) * 10 >= during.0 && more
+}
+
 /// Requests and good answers of these clients.
 fn answers<'a>(talks: impl Iterator<Item = &'a Talk>) -> (u64, u64) {
     talks.fold((0, 0), |(requests, good), talk| {
@@ -303,6 +314,11 @@ impl Scene<'_> {
         }
     }
 
+    /// When the input began.
+    fn since(&self) -> u64 {
+        self.tally.first_ns().unwrap_or(0)
+    }
+
     /// When clients began and ended all at once, beside others.
     fn edges(&self, clients: &[usize], others: &[&Talk]) -> (Option<u64>, Option<u64>) {
         let times = |own: bool, time: fn(&Talk) -> u64| {
@@ -313,7 +329,7 @@ impl Scene<'_> {
             times.sort_unstable();
             times
         };
-        let since = self.tally.first_ns().unwrap_or(0);
+        let since = self.since();
         let first: fn(&Talk) -> u64 = |talk| talk.first_ns;
         let last: fn(&Talk) -> u64 = |talk| talk.last_ns;
         let from = alike::edge(&times(true, first), &times(false, first), since);
@@ -387,12 +403,13 @@ impl Scene<'_> {
                 .copied()
                 .filter(|talk| (from..=to).contains(&talk.first_ns))
         };
+        // Others of the same shape that asked too little to show it.
+        let pages = members().fold(0, |pages, talk| pages | talk.http.paths);
+        let is_alike = |talk: &&Talk| talk.http.paths & !pages == 0 && Shape::of(&talk.http) == Some(shape);
+        let alike = during().filter(is_alike).count();
         // People who want a page that does not come ask again, most of them a few times and some of them often. Those some are no
         // group of their own: most of those who came since and saw no other page would have to ask so often.
-        let pages = members().fold(0, |pages, talk| pages | talk.http.paths);
-        let alike =
-            during().filter(|talk| talk.http.paths & !pages == 0 && Shape::of(&talk.http) == Some(shape));
-        let persistent = bursts || clients.len() >= alike.count();
+        let persistent = bursts || clients.len() >= alike;
         let answered: u64 = members().map(|talk| talk.http.responses).sum();
         let good = answers(members()).1;
         let (asked_before, good_before) = answers(before());
@@ -409,22 +426,30 @@ impl Scene<'_> {
             outnumber: count > asked_during,
             unanswered: others_served && members().any(|talk| talk.speaks) && answered * 2 < count,
             refused: others_served && answered * 2 >= count && good * 2 < answered,
-            harm: served(asked_before, good_before) && !served(asked_during, good_during),
+            harm: harmed((asked_before, good_before), (asked_during, good_during)),
             agent_rotation: rotating(members()) * 2 >= count,
             ..Signs::default()
         };
         if !signs.attack_beside_others() {
             return None;
         }
+        let mut conversations: Vec<usize> = clients.iter().map(|&at| self.talks[at].index).collect();
+        let mut count = count;
+        // Where hardly anybody did the like before, those who do it little belong to the attack too: bots are not equally fast.
+        let usual_rate = before().filter(is_alike).count() as f64 / (from - self.since()).max(1) as f64;
+        if from_ns.is_some() && usual_rate * (to - from) as f64 <= OF_OTHERS * alike as f64 {
+            conversations.extend(during().filter(is_alike).map(|talk| talk.index));
+            count += requests(during().filter(is_alike));
+        }
         let why = format!(
             "{count} requests from {} clients beside {} others: {}",
-            clients.len(),
-            others.len(),
+            conversations.len(),
+            self.talks.len() - conversations.len(),
             signs.words()
         );
         Some(Accused {
             vector: Vector::HttpFlood,
-            conversations: clients.iter().map(|&at| self.talks[at].index).collect(),
+            conversations,
             requests: count,
             from_ns,
             to_ns,
