@@ -919,7 +919,12 @@ impl Case {
         }
         for suspect in std::mem::take(&mut self.requests) {
             let look = self.lane(Vector::HttpFlood).and_then(|lane| lane.4.clone());
-            parts.push(suspect.part(look.unwrap_or_default()));
+            let part = suspect.part(look.unwrap_or_default());
+            // A server whose places are all held answers nobody's SYN: fewer of them than of the attack are the harm, and no vector.
+            if matches!(part.vector, Vector::Slowloris | Vector::SlowPost) {
+                parts.retain(|p| p.vector != Vector::SynFlood || p.packets > part.packets);
+            }
+            parts.push(part);
         }
         self.companions(&mut parts);
         self.attack(parts, tally)

@@ -27,6 +27,8 @@ const BURST: u16 = 3;
 /// How long connections with unfinished requests last on average, at least, beside an audience: being held open is the attack. A request
 /// whose second packet is late is finished or given up sooner.
 const HELD_NS: u64 = 10_000_000_000;
+/// Groups of one host that are asked, the loudest first. An attack of one program has one, or one for each of its pages.
+const MAX_GROUPS: usize = 64;
 /// Part of a group that may be others who behave like it.
 const OF_OTHERS: f64 = 0.05;
 
@@ -215,8 +217,8 @@ fn harmed(before: (u64, u64), during: (u64, u64)) -> bool {
 }
 
 /// Requests and good answers of these clients.
-fn answers<'a>(talks: impl Iterator<Item = &'a Talk>) -> (u64, u64) {
-    talks.fold((0, 0), |(requests, good), talk| {
+fn answers(talks: &[&Talk]) -> (u64, u64) {
+    talks.iter().fold((0, 0), |(requests, good), talk| {
         (requests + talk.http.requests, good + talk.http.good_responses)
     })
 }
@@ -228,6 +230,25 @@ fn mask(of: &[usize], all: usize) -> Vec<bool> {
     mask
 }
 
+/// Clients, with when each began and when it was last there, both in order.
+struct Others<'a> {
+    talks: Vec<&'a Talk>,
+    starts: Vec<u64>,
+    ends: Vec<u64>,
+}
+
+impl<'a> Others<'a> {
+    fn of(talks: Vec<&'a Talk>) -> Others<'a> {
+        let sorted = |time: fn(&Talk) -> u64| {
+            let mut times: Vec<u64> = talks.iter().map(|talk| time(talk)).collect();
+            times.sort_unstable();
+            times
+        };
+        let (starts, ends) = (sorted(|talk| talk.first_ns), sorted(|talk| talk.last_ns));
+        Others { talks, starts, ends }
+    }
+}
+
 impl Scene<'_> {
     /// Unfinished requests, or bodies that come by the byte.
     fn slow(&self) -> Option<Accused> {
@@ -236,7 +257,8 @@ impl Scene<'_> {
             let http = &talk.http;
             http.whole > 0 && http.unfinished * 5 >= http.whole * 4 && starved(http)
         };
-        let drips = |talk: &Talk| {
+        // Packets after the head, for each body, and their size.
+        let drips = |talk: &Talk, packets: u64| {
             let target_is_low = self.tally.conversations().get(talk.index).low == self.address;
             let body = self
                 .tally
@@ -244,7 +266,9 @@ impl Scene<'_> {
                 .strands(talk.index)
                 .find(|s| s.forward != target_is_low && s.vector == Vector::PshAckFlood);
             let by_the_byte = body.is_some_and(|s| {
-                talk.http.posts > 0 && s.packets >= 4 * talk.http.posts && s.bytes / s.packets.max(1) < 120
+                talk.http.posts > 0
+                    && s.packets >= packets * talk.http.posts
+                    && s.bytes / s.packets.max(1) < 120
             });
             by_the_byte && starved(&talk.http)
         };
@@ -266,9 +290,18 @@ impl Scene<'_> {
             );
             return Some(self.accuse(Vector::Slowloris, heads, count, why));
         }
-        let posts = of(&drips);
-        let count: u64 = posts.iter().map(|&at| self.talks[at].http.posts).sum();
-        if count >= UNFINISHED_MIN && (count * 2 >= all || self.holds_open(&posts)) {
+        let many = of(&|talk| drips(talk, 4));
+        // Many programs send a head and a small body in two packets. They get an answer, be it an error, or do not wait so long.
+        let waiting = of(&|talk| drips(talk, 1) && talk.http.responses * 5 < talk.http.requests);
+        let count = |of: &[usize]| of.iter().map(|&at| self.talks[at].http.posts).sum::<u64>();
+        let is_most = count(&many) * 2 >= all;
+        let posts = if is_most || count(&many) >= count(&waiting) {
+            many
+        } else {
+            waiting
+        };
+        let count = count(&posts);
+        if count >= UNFINISHED_MIN && (is_most || self.holds_open(&posts)) {
             let why =
                 format!("{count} of {all} requests announce a body and then send it a few bytes at a time");
             return Some(self.accuse(Vector::SlowPost, posts, count, why));
@@ -276,8 +309,8 @@ impl Scene<'_> {
         None
     }
 
-    /// Whether clients whose requests are not answered stay all the same, while the host answers the requests of others: so its answers
-    /// were captured, and it is not down.
+    /// Whether clients whose requests are not answered stay all the same, while the host answers the requests of others and what it sends to
+    /// these was captured: so it is not down, and its answers are not missing from the capture.
     fn holds_open(&self, clients: &[usize]) -> bool {
         let is_one = mask(clients, self.talks.len());
         let others = || {
@@ -290,16 +323,15 @@ impl Scene<'_> {
             let talk = &self.talks[at];
             talk.last_ns - talk.first_ns
         });
-        answered >= OTHERS_MIN && lasts.sum::<u64>() >= HELD_NS.saturating_mul(clients.len() as u64)
+        let heard = clients.iter().filter(|&&at| self.talks[at].speaks).count();
+        answered >= OTHERS_MIN
+            && heard * 2 >= clients.len()
+            && lasts.sum::<u64>() >= HELD_NS.saturating_mul(clients.len() as u64)
     }
 
     /// Accuses clients, and looks for when they began and ended together.
     fn accuse(&self, vector: Vector, mut clients: Vec<usize>, requests: u64, why: String) -> Accused {
-        let is_one = mask(&clients, self.talks.len());
-        let others: Vec<&Talk> = (0..is_one.len())
-            .filter(|&at| !is_one[at])
-            .map(|at| &self.talks[at])
-            .collect();
+        let others = self.others(&clients);
         let (from_ns, to_ns) = self.edges(&clients, &others);
         if let Some(from) = from_ns {
             clients.retain(|&at| self.talks[at].first_ns >= from);
@@ -314,26 +346,29 @@ impl Scene<'_> {
         }
     }
 
+    /// All clients but these.
+    fn others(&self, clients: &[usize]) -> Others<'_> {
+        let is_one = mask(clients, self.talks.len());
+        let talks = self.talks.iter().zip(is_one);
+        Others::of(
+            talks
+                .filter(|(_, is_one)| !is_one)
+                .map(|(talk, _)| talk)
+                .collect(),
+        )
+    }
+
     /// When the input began.
     fn since(&self) -> u64 {
         self.tally.first_ns().unwrap_or(0)
     }
 
     /// When clients began and ended all at once, beside others.
-    fn edges(&self, clients: &[usize], others: &[&Talk]) -> (Option<u64>, Option<u64>) {
-        let times = |own: bool, time: fn(&Talk) -> u64| {
-            let mut times: Vec<u64> = match own {
-                true => clients.iter().map(|&at| time(&self.talks[at])).collect(),
-                false => others.iter().map(|talk| time(talk)).collect(),
-            };
-            times.sort_unstable();
-            times
-        };
-        let since = self.since();
-        let first: fn(&Talk) -> u64 = |talk| talk.first_ns;
-        let last: fn(&Talk) -> u64 = |talk| talk.last_ns;
-        let from = alike::edge(&times(true, first), &times(false, first), since);
-        let to = alike::edge_down(&times(true, last), &times(false, last), self.tally.last_ns());
+    fn edges(&self, clients: &[usize], others: &Others<'_>) -> (Option<u64>, Option<u64>) {
+        let own: Vec<&Talk> = clients.iter().map(|&at| &self.talks[at]).collect();
+        let own = Others::of(own);
+        let from = alike::edge(&own.starts, &others.starts, self.since());
+        let to = alike::edge_down(&own.ends, &others.ends, self.tally.last_ns());
         (from.map(|(at, _)| at), to)
     }
 
@@ -350,17 +385,16 @@ impl Scene<'_> {
         }
         groups.retain(|(_, members)| members.len() >= GROUP_MIN);
         // Nobody is compared with another group: several may belong to one attack.
-        let grouped: Vec<usize> = groups
+        let mut apart: Vec<usize> = groups
             .iter()
             .flat_map(|(_, members)| members.iter().copied())
             .collect();
-        let is_grouped = mask(&grouped, self.talks.len());
-        let others: Vec<&Talk> = (0..is_grouped.len())
-            .filter(|&at| !is_grouped[at])
-            .map(|at| &self.talks[at])
-            .collect();
+        apart.extend((0..self.talks.len()).filter(|&at| slow.is_some() && is_slow(at)));
+        let others = self.others(&apart);
+        let loudness = |members: &[usize]| requests(members.iter().map(|&at| &self.talks[at]));
+        groups.sort_by_cached_key(|(_, members)| std::cmp::Reverse(loudness(members)));
         let mut whole: Option<Accused> = None;
-        for (shape, members) in groups {
+        for (shape, members) in groups.into_iter().take(MAX_GROUPS) {
             let Some(found) = self.group(shape, members, &others) else {
                 continue;
             };
@@ -380,76 +414,70 @@ impl Scene<'_> {
     }
 
     /// Asks the signs of one group.
-    fn group(&self, shape: Shape, mut clients: Vec<usize>, others: &[&Talk]) -> Option<Accused> {
+    fn group(&self, shape: Shape, mut clients: Vec<usize>, others: &Others<'_>) -> Option<Accused> {
         let (from_ns, to_ns) = self.edges(&clients, others);
         // Who was there before is somebody else who happens to behave like them.
         if let Some(from) = from_ns {
             clients.retain(|&at| self.talks[at].first_ns >= from);
         }
-        let members = || clients.iter().map(|&at| &self.talks[at]);
-        let count = requests(members());
-        if count < REQUESTS_MIN || clients.len() < GROUP_MIN {
+        let mut members: Vec<&Talk> = clients.iter().map(|&at| &self.talks[at]).collect();
+        if members.len() < GROUP_MIN {
             return None;
         }
-        let most =
-            |is: &dyn Fn(&Talk) -> bool| members().filter(|talk| is(talk)).count() * 2 >= clients.len();
-        let bursts = most(&|talk| talk.http.burst >= BURST);
-        let from = from_ns.unwrap_or_else(|| members().map(|talk| talk.first_ns).min().unwrap_or(0));
-        let to = to_ns.unwrap_or_else(|| members().map(|talk| talk.last_ns).max().unwrap_or(0));
-        let before = || others.iter().copied().filter(|talk| talk.first_ns < from);
-        let during = || {
-            others
-                .iter()
-                .copied()
-                .filter(|talk| (from..=to).contains(&talk.first_ns))
-        };
+        let from = from_ns.or(members.iter().map(|talk| talk.first_ns).min())?;
+        let to = to_ns.or(members.iter().map(|talk| talk.last_ns).max())?;
+        let bursts = members.iter().filter(|talk| talk.http.burst >= BURST).count() * 2 >= members.len();
         // Others of the same shape that asked too little to show it.
-        let pages = members().fold(0, |pages, talk| pages | talk.http.paths);
-        let is_alike = |talk: &&Talk| talk.http.paths & !pages == 0 && Shape::of(&talk.http) == Some(shape);
-        let alike = during().filter(is_alike).count();
+        let pages = members.iter().fold(0, |pages, talk| pages | talk.http.paths);
+        let is_alike = |talk: &Talk| talk.http.paths & !pages == 0 && Shape::of(&talk.http) == Some(shape);
+        let is_during = |talk: &Talk| (from..=to).contains(&talk.first_ns);
+        let (before, later): (Vec<&Talk>, Vec<&Talk>) =
+            others.talks.iter().partition(|talk| talk.first_ns < from);
+        let (alike, mut during): (Vec<&Talk>, Vec<&Talk>) = later
+            .into_iter()
+            .filter(|talk| is_during(talk))
+            .partition(|talk| is_alike(talk));
         // People who want a page that does not come ask again, most of them a few times and some of them often. Those some are no
         // group of their own: most of those who came since and saw no other page would have to ask so often.
-        let persistent = bursts || clients.len() >= alike;
-        let answered: u64 = members().map(|talk| talk.http.responses).sum();
-        let good = answers(members()).1;
-        let (asked_before, good_before) = answers(before());
-        let (asked_during, good_during) = answers(during());
-        let others_served = served(asked_before + asked_during, good_before + good_during)
-            || served(asked_during, good_during);
+        let persistent = bursts || members.len() >= alike.len();
+        // Where hardly anybody did the like before, those who do it little belong to the group too: bots are not equally fast.
+        let usual = before.iter().filter(|talk| is_alike(talk)).count() as f64;
+        let expected = usual / (from - self.since()).max(1) as f64 * (to - from) as f64;
+        if from_ns.is_some() && expected <= OF_OTHERS * alike.len() as f64 {
+            members.extend(alike);
+        } else {
+            during.extend(alike);
+        }
+        let (count, good) = answers(&members);
+        let answered: u64 = members.iter().map(|talk| talk.http.responses).sum();
+        let (before, during) = (answers(&before), answers(&during));
+        let others_served = served(before.0 + during.0, before.1 + during.1) || served(during.0, during.1);
         let signs = Signs {
-            cache_busting: shape == Shape::Queries,
+            cache_busting: shape == Shape::Queries && persistent,
             posts: shape == Shape::Posts && persistent,
             herd: shape == Shape::Same && persistent,
             // A flood that is known to run began in an earlier window.
             together: from_ns.is_some() || self.runs,
             bursts,
-            outnumber: count > asked_during,
-            unanswered: others_served && members().any(|talk| talk.speaks) && answered * 2 < count,
+            outnumber: count > during.0,
+            unanswered: others_served && members.iter().any(|talk| talk.speaks) && answered * 2 < count,
             refused: others_served && answered * 2 >= count && good * 2 < answered,
-            harm: harmed((asked_before, good_before), (asked_during, good_during)),
-            agent_rotation: rotating(members()) * 2 >= count,
+            harm: harmed(before, during),
+            agent_rotation: rotating(members.iter().copied()) * 2 >= count,
             ..Signs::default()
         };
-        if !signs.attack_beside_others() {
+        if count < REQUESTS_MIN || !signs.attack_beside_others() {
             return None;
-        }
-        let mut conversations: Vec<usize> = clients.iter().map(|&at| self.talks[at].index).collect();
-        let mut count = count;
-        // Where hardly anybody did the like before, those who do it little belong to the attack too: bots are not equally fast.
-        let usual_rate = before().filter(is_alike).count() as f64 / (from - self.since()).max(1) as f64;
-        if from_ns.is_some() && usual_rate * (to - from) as f64 <= OF_OTHERS * alike as f64 {
-            conversations.extend(during().filter(is_alike).map(|talk| talk.index));
-            count += requests(during().filter(is_alike));
         }
         let why = format!(
             "{count} requests from {} clients beside {} others: {}",
-            conversations.len(),
-            self.talks.len() - conversations.len(),
+            members.len(),
+            self.talks.len() - members.len(),
             signs.words()
         );
         Some(Accused {
             vector: Vector::HttpFlood,
-            conversations,
+            conversations: members.iter().map(|talk| talk.index).collect(),
             requests: count,
             from_ns,
             to_ns,
