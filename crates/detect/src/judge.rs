@@ -1729,3 +1729,130 @@ fn why(part: &Part, speaks: bool, senders: u64) -> String {
         _ => format!("{packets} packets from {senders} sources; {unasked}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use wire::{Batch, Dns, Flow, Hint};
+
+    use super::*;
+
+    const SERVER: u32 = 0x0a00_0035;
+    const MS: u64 = 1_000_000;
+
+    fn address(n: u32) -> Ipv6Addr {
+        Ipv4Addr::from_bits(n).to_ipv6_mapped()
+    }
+
+    /// A name server with 200 questions a second from 300 resolvers, for forty names, in a hundred seconds.
+    struct Server(Batch);
+
+    impl Server {
+        fn new() -> Server {
+            let mut server = Server(Batch::default());
+            for n in 0..20_000u32 {
+                let from = 0x0b00_0000 + crate::conversation::mix(u64::from(n)) as u32 % 300;
+                server.ask(from, u64::from(n) * 5, &format!("www{}.example.org", n % 40), 0);
+            }
+            server
+        }
+
+        fn ask(&mut self, from: u32, at_ms: u64, name: &str, rcode: u8) {
+            for (is_answer, src, dst) in [(false, from, SERVER), (true, SERVER, from)] {
+                let batch = &mut self.0;
+                batch.dns.push(Dns {
+                    name_start: batch.names.len() as u32,
+                    name_len: name.len() as u16,
+                    first_label_len: 8,
+                    rcode: if is_answer { rcode } else { 0 },
+                    qtype: 1,
+                    answers: 0,
+                    size: 60,
+                });
+                batch.names.extend(name.bytes());
+                batch.flows.push(Flow {
+                    src: address(src),
+                    dst: address(dst),
+                    first_ns: (at_ms + u64::from(is_answer)) * MS,
+                    last_ns: (at_ms + u64::from(is_answer)) * MS,
+                    packets: 1,
+                    bytes: 80,
+                    protocol: 17,
+                    src_port: if is_answer { 53 } else { 40_000 },
+                    dst_port: if is_answer { 40_000 } else { 53 },
+                    payload: 60,
+                    hint: if is_answer {
+                        Hint::DnsAnswer
+                    } else {
+                        Hint::DnsQuery
+                    },
+                    detail: batch.dns.len() as u32 - 1,
+                    has: Flow::HAS_TRANSPORT | Flow::HAS_PAYLOAD | Flow::IS_PACKET,
+                    ..Flow::EMPTY
+                });
+            }
+        }
+
+        /// So many questions a second, each for another name that does not exist, from second 40 to 70.
+        fn torture(&mut self, per_second: u64, from: impl Fn(u32) -> u32) {
+            for n in 0..30 * per_second {
+                let name = format!("{:016x}.example.org", crate::conversation::mix(n));
+                self.ask(from(n as u32), 40_000 + n * 1_000 / per_second, &name, 3);
+            }
+        }
+
+        fn attacks(mut self) -> Vec<Attack> {
+            self.0.flows.sort_by_key(|flow| flow.first_ns);
+            let mut tally = Tally::new();
+            tally.add(&self.0);
+            judge(&tally, &Options::default()).attacks
+        }
+    }
+
+    #[test]
+    fn water_torture_is_found_beside_the_usual_resolvers_who_are_not_accused() {
+        let mut server = Server::new();
+        server.torture(300, |n| 0x4000_0000 + n % 500);
+        let attacks = server.attacks();
+        assert_eq!(attacks.len(), 1);
+        let part = &attacks[0].parts[0];
+        assert_eq!(
+            (attacks[0].parts.len(), part.vector),
+            (1, Vector::DnsWaterTorture)
+        );
+        assert_eq!(part.senders.len(), 500, "{}", part.why);
+        assert!(part.senders.iter().all(|s| s.address >= address(0x4000_0000)));
+        assert!((8_500..9_500).contains(&part.packets), "{}", part.packets);
+        assert!(attacks[0].start_ns.abs_diff(40_000 * MS) < 10 * MS);
+        assert!(attacks[0].end_ns.abs_diff(70_000 * MS) < 10 * MS);
+    }
+
+    #[test]
+    fn water_torture_through_the_usual_resolvers_is_found_in_its_seconds() {
+        let mut server = Server::new();
+        server.torture(300, |n| 0x0b00_0000 + n % 300);
+        let attacks = server.attacks();
+        assert_eq!(attacks.len(), 1);
+        assert_eq!(attacks[0].parts[0].senders.len(), 300);
+        assert_eq!(
+            (attacks[0].start_ns, attacks[0].end_ns),
+            (40_000 * MS, 70_000 * MS)
+        );
+    }
+
+    #[test]
+    fn names_that_do_not_exist_are_usual_to_some_part() {
+        // Typing errors all the time, and three times as many questions of every kind from one moment on.
+        let mut server = Server::new();
+        for n in 0..30_000u64 {
+            let at = if n < 10_000 { n * 10 } else { 40_000 + n };
+            let (name, rcode) = match n % 4 {
+                0 => (format!("{:016x}.example.org", crate::conversation::mix(n)), 3),
+                _ => (format!("www{}.example.org", n % 40), 0),
+            };
+            server.ask(0x0b00_0000 + n as u32 % 300, at, &name, rcode);
+        }
+        assert!(server.attacks().is_empty());
+    }
+}

@@ -27,9 +27,11 @@ const BURST: u16 = 3;
 /// How long connections with unfinished requests last on average, at least, beside an audience: being held open is the attack. A request
 /// whose second packet is late is finished or given up sooner.
 const HELD_NS: u64 = 10_000_000_000;
+/// How soon after the beginning of an input a client is seen that was there before: bots of a flood that runs ask again within seconds.
+const THERE_NS: u64 = 10_000_000_000;
 /// Groups of one host that are asked, the loudest first. An attack of one program has one, or one for each of its pages.
 const MAX_GROUPS: usize = 64;
-/// Part of a group that may be others who behave like it.
+/// Part of a group that may be others who behave like it: they ask little, so that they are a smaller part of its packets.
 const OF_OTHERS: f64 = 0.05;
 
 /// A suspicion over completed connections that has become firm.
@@ -65,6 +67,8 @@ struct Signs {
     hammering: bool,
     /// The clients began all at once, and the others did not.
     together: bool,
+    /// A flood is known to run, and most of the clients were there when the input began.
+    running: bool,
     /// Most of the clients ask for the same page several times in one second.
     bursts: bool,
     /// They ask more than all others together in the same time.
@@ -91,16 +95,19 @@ impl Signs {
 
     /// Signs of a group beside others. To behave alike is one, which apps that poll a server show too; to begin together is another,
     /// which crowds show. Those that do both are still no attack as long as they ask at a person's pace, less than everybody else, get
-    /// what they ask for and harm nobody.
+    /// what they ask for and harm nobody. When a known flood began is not in this input: then two of these must stand for it.
     fn attack_beside_others(&self) -> bool {
         let alike = self.cache_busting || self.posts || self.herd;
-        let grave = self.bursts
-            || self.outnumber
-            || self.unanswered
-            || self.refused
-            || self.harm
-            || self.agent_rotation;
-        alike && self.together && grave
+        let grave = [
+            self.bursts,
+            self.outnumber,
+            self.unanswered,
+            self.refused,
+            self.harm,
+            self.agent_rotation,
+        ];
+        let grave = grave.iter().filter(|&&sign| sign).count();
+        alike && (self.together && grave >= 1 || self.running && grave >= 2)
     }
 
     fn words(&self) -> String {
@@ -116,6 +123,7 @@ impl Signs {
             (self.fast, "far faster than people click"),
             (self.hammering, "one client asks for one thing without pause"),
             (self.together, "they began all at once, the others did not"),
+            (self.running, "they go on with a flood that was known"),
             (self.bursts, "most of them ask several times in one second"),
             (self.outnumber, "they ask more than all others together"),
             (self.refused, "most of it is refused while others are served"),
@@ -426,6 +434,10 @@ impl Scene<'_> {
         }
         let from = from_ns.or(members.iter().map(|talk| talk.first_ns).min())?;
         let to = to_ns.or(members.iter().map(|talk| talk.last_ns).max())?;
+        let were_there = {
+            let early = |talk: &&&Talk| talk.first_ns <= self.since().saturating_add(THERE_NS);
+            members.iter().filter(early).count() * 2 >= members.len()
+        };
         let bursts = members.iter().filter(|talk| talk.http.burst >= BURST).count() * 2 >= members.len();
         // Others of the same shape that asked too little to show it.
         let pages = members.iter().fold(0, |pages, talk| pages | talk.http.paths);
@@ -440,10 +452,12 @@ impl Scene<'_> {
         // People who want a page that does not come ask again, most of them a few times and some of them often. Those some are no
         // group of their own: most of those who came since and saw no other page would have to ask so often.
         let persistent = bursts || members.len() >= alike.len();
-        // Where hardly anybody did the like before, those who do it little belong to the group too: bots are not equally fast.
-        let usual = before.iter().filter(|talk| is_alike(talk)).count() as f64;
-        let expected = usual / (from - self.since()).max(1) as f64 * (to - from) as f64;
-        if from_ns.is_some() && expected <= OF_OTHERS * alike.len() as f64 {
+        // Where hardly anybody did the like before, those who do it little belong to the group too: bots are not equally fast. None
+        // seen before counts as one, which may have been chance.
+        let usual = 1 + before.iter().filter(|talk| is_alike(talk)).count();
+        let expected = usual as f64 / (from - self.since()).max(1) as f64 * (to - from) as f64;
+        let few = expected <= OF_OTHERS * (members.len() + alike.len()) as f64;
+        if from_ns.is_some() && few && expected * 2.0 <= alike.len() as f64 {
             members.extend(alike);
         } else {
             during.extend(alike);
@@ -456,8 +470,8 @@ impl Scene<'_> {
             cache_busting: shape == Shape::Queries && persistent,
             posts: shape == Shape::Posts && persistent,
             herd: shape == Shape::Same && persistent,
-            // A flood that is known to run began in an earlier window.
-            together: from_ns.is_some() || self.runs,
+            together: from_ns.is_some(),
+            running: from_ns.is_none() && self.runs && were_there,
             bursts,
             outnumber: count > during.0,
             unanswered: others_served && members.iter().any(|talk| talk.speaks) && answered * 2 < count,
@@ -661,5 +675,384 @@ impl Suspect {
             companions: 0,
             why: self.why,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use wire::{Batch, Flow, Hint, Http};
+
+    use super::*;
+    use crate::judge::{Attack, judge};
+
+    const SERVICE: u32 = 0x0a00_0001;
+    const MS: u64 = 1_000_000;
+    /// When the attacks begin and end, in ms.
+    const FROM: u64 = 30_000;
+    const TO: u64 = 60_000;
+
+    /// A request: when, of what, and the status of the answer (0: none).
+    #[derive(Clone, Copy)]
+    struct Ask {
+        at_ms: u64,
+        page: u64,
+        /// 0 for none.
+        query: u64,
+        post: bool,
+        status: u16,
+    }
+
+    fn get(at_ms: u64, page: u64) -> Ask {
+        Ask {
+            at_ms,
+            page,
+            query: 0,
+            post: false,
+            status: 200,
+        }
+    }
+
+    /// A service and who comes to it.
+    #[derive(Default)]
+    struct Town {
+        flows: Vec<Flow>,
+        http: Vec<Http>,
+        random: u64,
+    }
+
+    fn address(n: u32) -> Ipv6Addr {
+        Ipv4Addr::from_bits(n).to_ipv6_mapped()
+    }
+
+    impl Town {
+        fn below(&mut self, n: u64) -> u64 {
+            self.random += 1;
+            crate::conversation::mix(self.random) % n
+        }
+
+        fn packet(&mut self, client: u32, up: bool, at_ms: u64, flags: u8, payload: u32, http: Option<Http>) {
+            let (src, dst) = if up { (client, SERVICE) } else { (SERVICE, client) };
+            let ports = if up { (40_000, 80) } else { (80, 40_000) };
+            self.http.extend(http);
+            self.flows.push(Flow {
+                src: address(src),
+                dst: address(dst),
+                first_ns: at_ms * MS,
+                last_ns: at_ms * MS,
+                packets: 1,
+                bytes: 40 + u64::from(payload),
+                protocol: 6,
+                src_port: ports.0,
+                dst_port: ports.1,
+                tcp_flags: flags,
+                payload: payload as u16,
+                hint: match http {
+                    Some(http) if http.status == 0 => Hint::HttpRequest,
+                    Some(_) => Hint::HttpResponse,
+                    None => Hint::None,
+                },
+                detail: self.http.len().saturating_sub(1) as u32,
+                has: Flow::HAS_TRANSPORT | Flow::HAS_TCP_FLAGS | Flow::HAS_TCP_HEADER | Flow::IS_PACKET,
+                ..Flow::EMPTY
+            });
+        }
+
+        /// A client that opens a connection and asks; `complete` where its heads end.
+        fn client(&mut self, client: u32, asks: &[Ask], complete: bool) {
+            let at = asks[0].at_ms - 2;
+            self.packet(client, true, at, 0x02, 0, None);
+            self.packet(client, false, at, 0x12, 0, None);
+            self.packet(client, true, at + 1, 0x10, 0, None);
+            for ask in asks {
+                let head = Http {
+                    path_hash: 1 + ask.page,
+                    target_hash: (1 + ask.page) << 32 | ask.query,
+                    agent_hash: 1 + u64::from(client % 7),
+                    method: if ask.post { b'P' } else { b'G' },
+                    has_query: ask.query > 0,
+                    head_complete: complete,
+                    whole: true,
+                    content_length: if ask.post { 40 } else { 0 },
+                    status: 0,
+                };
+                self.packet(client, true, ask.at_ms, 0x18, 200, Some(head));
+                if ask.status > 0 {
+                    let answer = Http {
+                        path_hash: 0,
+                        target_hash: 0,
+                        method: 0,
+                        status: ask.status,
+                        ..head
+                    };
+                    self.packet(client, false, ask.at_ms + 5, 0x18, 900, Some(answer));
+                }
+            }
+        }
+
+        /// People: a page and what is on it, a few times.
+        fn person(&mut self, client: u32, at_ms: u64) {
+            let mut at = at_ms + 2;
+            let mut asks = Vec::new();
+            for _ in 0..1 + self.below(3) {
+                asks.push(get(at, self.below(20)));
+                for asset in 0..self.below(4) {
+                    asks.push(get(at + 50 * (asset + 1), 20 + self.below(40)));
+                }
+                at += 1_000 + self.below(3_000);
+            }
+            self.client(client, &asks, true);
+        }
+
+        /// Ninety seconds with ten people a second.
+        fn with_people() -> Town {
+            let mut town = Town::default();
+            for n in 0..900 {
+                let late = town.below(100);
+                town.person(0x0b00_0000 + n, u64::from(n) * 100 + late);
+            }
+            town
+        }
+
+        /// So many clients that are made by `asks` of their number and of when they begin.
+        fn come(&mut self, count: u32, from_ms: u64, to_ms: u64, asks: impl Fn(u32, u64) -> Vec<Ask>) {
+            for n in 0..count {
+                let at = from_ms + 2 + u64::from(n) * (to_ms - from_ms) / u64::from(count);
+                self.client(0x4000_0000 + n, &asks(n, at), true);
+            }
+        }
+
+        fn tally(&mut self, size: usize) -> Tally {
+            self.flows.sort_by_key(|flow| flow.first_ns);
+            let mut tally = Tally::new();
+            for flows in self.flows.chunks(size) {
+                tally.add(&Batch {
+                    flows: flows.to_vec(),
+                    http: self.http.clone(),
+                    ..Batch::default()
+                });
+            }
+            tally
+        }
+
+        fn attacks(&mut self) -> Vec<Attack> {
+            judge(&self.tally(usize::MAX), &Options::default()).attacks
+        }
+    }
+
+    /// Six requests at once, three times in the time of the attack.
+    fn volleys(at: u64, ask: impl Fn(u64) -> Ask) -> Vec<Ask> {
+        let times = (0..3).flat_map(|volley| (0..6).map(move |n| at + volley * 8_000 + n * 60));
+        times.map(ask).collect()
+    }
+
+    /// Whether the one attack is this, by just those clients, from the first to the last of their packets.
+    fn is_by_them(attacks: &[Attack], vector: Vector, count: u32) {
+        assert_eq!(attacks.len(), 1);
+        let attack = &attacks[0];
+        assert_eq!(attack.parts.len(), 1, "{:?}", attack.parts[1..].first());
+        let part = &attack.parts[0];
+        assert_eq!(part.vector, vector);
+        let own = |s: &&Sender| s.address >= address(0x4000_0000);
+        let (theirs, all) = (part.senders.iter().filter(own).count(), part.senders.len());
+        assert_eq!((theirs, all), (count as usize, count as usize), "{}", part.why);
+        assert!(
+            attack.start_ns.abs_diff(FROM * MS) < 100 * MS,
+            "{} {}",
+            attack.start_ns,
+            part.why
+        );
+        assert!(
+            attack.end_ns <= TO * MS && attack.end_ns > (TO - 15_000) * MS,
+            "{}",
+            attack.end_ns
+        );
+        let in_cells: u64 = part.cells.iter().map(|cell| cell.packets).sum();
+        assert!(in_cells * 10 >= part.packets * 9 && in_cells <= part.packets);
+    }
+
+    #[test]
+    fn floods_are_found_beside_people_who_are_not_accused() {
+        let mut town = Town::with_people();
+        town.come(200, FROM, FROM + 3_000, |_, at| volleys(at, |at| get(at, 0)));
+        is_by_them(&town.attacks(), Vector::HttpFlood, 200);
+        let mut town = Town::with_people();
+        town.come(150, FROM, FROM + 3_000, |n, at| {
+            volleys(at, |at| Ask {
+                query: 1 + at * 1_000 + u64::from(n),
+                ..get(at, 0)
+            })
+        });
+        is_by_them(&town.attacks(), Vector::HttpFlood, 150);
+        let mut town = Town::with_people();
+        town.come(100, FROM, FROM + 3_000, |_, at| {
+            volleys(at, |at| Ask {
+                post: true,
+                status: 401,
+                ..get(at, 99)
+            })
+        });
+        is_by_them(&town.attacks(), Vector::HttpFlood, 100);
+    }
+
+    #[test]
+    fn a_flood_that_is_known_to_run_goes_on_in_an_input_without_its_beginning() {
+        let mut town = Town::with_people();
+        town.come(200, 0, 3_000, |_, at| volleys(at, |at| get(at, 0)));
+        let tally = town.tally(usize::MAX);
+        assert!(judge(&tally, &Options::default()).attacks.is_empty());
+        let running = Options {
+            running: vec![(atlas::Prefix::of(address(SERVICE), 128), Vector::HttpFlood)],
+            ..Options::default()
+        };
+        assert_eq!(judge(&tally, &running).attacks.len(), 1);
+        let mut town = Town::with_people();
+        town.come(1_000, 0, 65_000, |_, at| {
+            volleys(at, |at| Ask {
+                post: true,
+                ..get(at, 99)
+            })
+        });
+        let found = judge(&town.tally(usize::MAX), &running).attacks;
+        assert!(found.is_empty(), "apps that come as always");
+    }
+
+    #[test]
+    fn batches_do_not_change_what_is_found() {
+        let mut town = Town::with_people();
+        town.come(200, FROM, FROM + 3_000, |_, at| volleys(at, |at| get(at, 0)));
+        let whole = format!("{:?}", town.attacks());
+        let parts = judge(&town.tally(37), &Options::default()).attacks;
+        assert_eq!(format!("{parts:?}"), whole);
+    }
+
+    #[test]
+    fn unfinished_requests_are_found_beside_people() {
+        let mut town = Town::with_people();
+        for n in 0..12 {
+            let client = 0x4000_0000 + n;
+            let asks: Vec<Ask> = (0..20)
+                .map(|i| Ask {
+                    status: 0,
+                    ..get(FROM + 2 + i * 500, 0)
+                })
+                .collect();
+            town.client(client, &asks, false);
+            for line in 0..10 {
+                town.packet(client, true, FROM + 11_000 + line * 1_500, 0x18, 10, None);
+                town.packet(client, false, FROM + 11_001 + line * 1_500, 0x10, 0, None);
+            }
+        }
+        is_by_them(&town.attacks(), Vector::Slowloris, 12);
+    }
+
+    #[test]
+    fn bodies_by_the_byte_are_found_beside_people_and_small_ones_that_are_answered_are_none() {
+        let slow = |status: u16| {
+            let mut town = Town::with_people();
+            for n in 0..20 {
+                let client = 0x4000_0000 + n;
+                let post = |i: u64| Ask {
+                    post: true,
+                    status,
+                    ..get(FROM + 2 + i * 3_000, 99)
+                };
+                let asks: Vec<Ask> = (0..6).map(post).collect();
+                town.client(client, &asks, true);
+                for i in 0..6 {
+                    town.packet(client, true, FROM + 20 + i * 3_000, 0x18, 30, None);
+                    town.packet(client, true, FROM + 2_800 + i * 3_000, 0x18, 1, None);
+                }
+            }
+            town.attacks()
+        };
+        is_by_them(&slow(0), Vector::SlowPost, 20);
+        assert!(slow(200).is_empty(), "devices that report, all at once");
+    }
+
+    #[test]
+    fn people_alone_are_no_attack() {
+        assert!(Town::with_people().attacks().is_empty());
+        // Ten times as many, from one moment on.
+        let mut town = Town::with_people();
+        for n in 0..3_000 {
+            town.person(0x4000_0000 + n, FROM + u64::from(n) * 10);
+        }
+        assert!(town.attacks().is_empty(), "a crowd");
+        // Offices: forty people behind each of a dozen addresses, from one moment on.
+        let mut town = Town::with_people();
+        for n in 0..480 {
+            town.person(0x4000_0000 + n % 12, FROM + u64::from(n) * 60);
+        }
+        assert!(town.attacks().is_empty(), "offices");
+    }
+
+    #[test]
+    fn programs_that_come_as_always_are_no_attack() {
+        // Apps that post bursts of questions to one page, more than all people ask.
+        let mut town = Town::with_people();
+        town.come(1_000, 0, 65_000, |_, at| {
+            volleys(at, |at| Ask {
+                post: true,
+                ..get(at, 99)
+            })
+        });
+        assert!(town.attacks().is_empty(), "apps");
+        // The same while the service refuses them.
+        let mut town = Town::with_people();
+        town.come(1_000, 0, 65_000, |_, at| {
+            volleys(at, |at| Ask {
+                post: true,
+                status: 503,
+                ..get(at, 99)
+            })
+        });
+        assert!(town.attacks().is_empty(), "apps that are refused");
+        // A search box that asks with each letter.
+        let mut town = Town::with_people();
+        town.come(800, 0, 65_000, |n, at| {
+            volleys(at, |at| Ask {
+                query: 1 + at * 1_000 + u64::from(n),
+                ..get(at, 98)
+            })
+        });
+        assert!(town.attacks().is_empty(), "search boxes");
+        // A crawler on ten addresses, that begins in the middle.
+        let mut town = Town::with_people();
+        town.come(10, FROM, FROM + 500, |n, at| {
+            (0..200)
+                .map(|i| get(at + i * 140, 100 + i * 10 + u64::from(n)))
+                .collect()
+        });
+        assert!(town.attacks().is_empty(), "a crawler");
+    }
+
+    #[test]
+    fn what_begins_together_at_a_persons_pace_and_harms_nobody_is_no_attack() {
+        // Load balancers or monitors that are switched on: once a second each, and answered.
+        let mut town = Town::with_people();
+        town.come(12, FROM, FROM + 500, |_, at| {
+            (0..30).map(|i| get(at + i * 1_000, 97)).collect()
+        });
+        assert!(town.attacks().is_empty());
+    }
+
+    #[test]
+    fn people_who_press_reload_are_no_attack() {
+        // Ten times as many from one moment on, of whom each sees the one error page and tries again, most of them once or twice.
+        let mut town = Town::with_people();
+        for n in 0..3_000u32 {
+            let tries = 1 + u64::from((n + 1).trailing_zeros());
+            let at = FROM + 2 + u64::from(n) * 8;
+            let asks: Vec<Ask> = (0..tries)
+                .map(|i| Ask {
+                    status: 503,
+                    ..get(at + i * 1_200, 0)
+                })
+                .collect();
+            town.client(0x4000_0000 + n, &asks, true);
+        }
+        assert!(town.attacks().is_empty());
     }
 }
