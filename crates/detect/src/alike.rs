@@ -31,6 +31,8 @@ pub(crate) struct Talk {
     pub(crate) index: usize,
     /// What was said.
     pub(crate) http: HttpTalk,
+    /// The shape of what it asked for.
+    pub(crate) shape: Option<Shape>,
     /// First packet of the client.
     pub(crate) first_ns: u64,
     /// Last packet of the client.
@@ -81,6 +83,7 @@ pub(crate) fn talks(tally: &Tally, address: Ipv6Addr, members: &[(u32, u32)]) ->
         let mut talk = Talk {
             index,
             http,
+            shape: Shape::of(&http),
             first_ns: u64::MAX,
             last_ns: 0,
             heads: (0, 0),
@@ -111,7 +114,7 @@ pub(crate) fn groups(talks: &[Talk]) -> Vec<(Shape, Vec<usize>)> {
     let mut groups: BTreeMap<(Shape, u64), Vec<usize>> = BTreeMap::new();
     for (at, talk) in talks.iter().enumerate() {
         if talk.http.requests >= REPEATS
-            && let Some(shape) = Shape::of(&talk.http)
+            && let Some(shape) = talk.shape
         {
             groups.entry((shape, talk.http.paths)).or_default().push(at);
         }

@@ -168,7 +168,7 @@ const SAMPLES: f64 = 25.0;
 /// Observed packets that a second of a sampled attack has at least, between its start and its end.
 const SPAN_SAMPLES: f64 = 6.0;
 /// From this rate on traffic counts as sampled.
-const SAMPLED_FROM: f64 = 1.5;
+pub(crate) const SAMPLED_FROM: f64 = 1.5;
 
 impl Bar {
     /// The bar for a series of which only one in so many packets was observed.
@@ -1088,7 +1088,7 @@ impl Case {
         let is_new = |s: &Sender| s.first_ns >= from && s.first_ns <= to && s.last_ns <= to + GONE_AFTER_NS;
         let theirs: u64 = senders.iter().filter(|s| is_new(s)).map(|s| s.packets).sum();
         // They send their usual share of what is usual in these seconds too, hence not quite all.
-        if (theirs << conversations.level().min(32)) * 5 >= questions * 4 {
+        if (u128::from(theirs) << conversations.level().min(32)) * 5 >= u128::from(questions) * 4 {
             senders.retain(is_new);
         } else {
             senders.retain(|s| s.first_ns <= to && s.last_ns >= from);

@@ -13,7 +13,7 @@ use std::net::Ipv6Addr;
 use crate::alike::{self, GROUP_MIN, OTHERS_MIN, Shape, Talk};
 use crate::conversation::{HttpTalk, distinct_of_bins};
 use crate::exchange::Exchange;
-use crate::judge::{Options, Part, Sender, join_senders, sender, sum_cells};
+use crate::judge::{Options, Part, SAMPLED_FROM, Sender, join_senders, sender, sum_cells};
 use crate::lane::{Cell, Lane, Look, second_of};
 use crate::tally::Tally;
 use crate::vector::{Transport, Vector};
@@ -149,6 +149,9 @@ struct Scene<'a> {
     tcp: Vec<Cell>,
     /// An HTTP flood is known to run.
     runs: bool,
+    /// Only a sample of the packets was observed. A request and its answer are then hardly ever both seen, so that nothing can be said
+    /// of what was answered.
+    sampled: bool,
 }
 
 /// Clients that are accused.
@@ -191,6 +194,7 @@ pub fn examine(
         talks,
         tcp: sum_cells(&tcp),
         runs: options.runs(address, Vector::HttpFlood),
+        sampled: heads.sampling() >= SAMPLED_FROM,
     };
     let mut accused: Vec<Accused> = Vec::new();
     accused.extend(scene.slow());
@@ -298,6 +302,9 @@ impl Scene<'_> {
             );
             return Some(self.accuse(Vector::Slowloris, heads, count, why));
         }
+        if self.sampled {
+            return None;
+        }
         let many = of(&|talk| drips(talk, 4));
         // Many programs send a head and a small body in two packets. They get an answer, be it an error, or do not wait so long.
         let waiting = of(&|talk| drips(talk, 1) && talk.http.responses * 5 < talk.http.requests);
@@ -329,12 +336,12 @@ impl Scene<'_> {
         let answered = others().filter(|talk| talk.http.good_responses > 0).count();
         let lasts = clients.iter().map(|&at| {
             let talk = &self.talks[at];
-            talk.last_ns - talk.first_ns
+            u128::from(talk.last_ns.saturating_sub(talk.first_ns))
         });
         let heard = clients.iter().filter(|&&at| self.talks[at].speaks).count();
         answered >= OTHERS_MIN
             && heard * 2 >= clients.len()
-            && lasts.sum::<u64>() >= HELD_NS.saturating_mul(clients.len() as u64)
+            && lasts.sum::<u128>() >= u128::from(HELD_NS) * clients.len() as u128
     }
 
     /// Accuses clients, and looks for when they began and ended together.
@@ -441,7 +448,7 @@ impl Scene<'_> {
         let bursts = members.iter().filter(|talk| talk.http.burst >= BURST).count() * 2 >= members.len();
         // Others of the same shape that asked too little to show it.
         let pages = members.iter().fold(0, |pages, talk| pages | talk.http.paths);
-        let is_alike = |talk: &Talk| talk.http.paths & !pages == 0 && Shape::of(&talk.http) == Some(shape);
+        let is_alike = |talk: &Talk| talk.http.paths & !pages == 0 && talk.shape == Some(shape);
         let is_during = |talk: &Talk| (from..=to).contains(&talk.first_ns);
         let (before, later): (Vec<&Talk>, Vec<&Talk>) =
             others.talks.iter().partition(|talk| talk.first_ns < from);
@@ -455,7 +462,8 @@ impl Scene<'_> {
         // Where hardly anybody did the like before, those who do it little belong to the group too: bots are not equally fast. None
         // seen before counts as one, which may have been chance.
         let usual = 1 + before.iter().filter(|talk| is_alike(talk)).count();
-        let expected = usual as f64 / (from - self.since()).max(1) as f64 * (to - from) as f64;
+        let expected =
+            usual as f64 / from.saturating_sub(self.since()).max(1) as f64 * to.saturating_sub(from) as f64;
         let few = expected <= OF_OTHERS * (members.len() + alike.len()) as f64;
         if from_ns.is_some() && few && expected * 2.0 <= alike.len() as f64 {
             members.extend(alike);
@@ -474,9 +482,12 @@ impl Scene<'_> {
             running: from_ns.is_none() && self.runs && were_there,
             bursts,
             outnumber: count > during.0,
-            unanswered: others_served && members.iter().any(|talk| talk.speaks) && answered * 2 < count,
-            refused: others_served && answered * 2 >= count && good * 2 < answered,
-            harm: harmed(before, during),
+            unanswered: !self.sampled
+                && others_served
+                && members.iter().any(|talk| talk.speaks)
+                && answered * 2 < count,
+            refused: !self.sampled && others_served && answered * 2 >= count && good * 2 < answered,
+            harm: !self.sampled && harmed(before, during),
             agent_rotation: rotating(members.iter().copied()) * 2 >= count,
             ..Signs::default()
         };
@@ -526,7 +537,7 @@ impl Scene<'_> {
                 && paths <= 3.5
                 && distinct >= 0.7 * (requests as f64).min(800.0),
             agent_rotation: rotating(talks.iter()) * 2 >= requests,
-            unanswered: speaks && sum(|talk| talk.responses) * 2 < requests,
+            unanswered: speaks && !self.sampled && sum(|talk| talk.responses) * 2 < requests,
             herd: talks.len() >= 30 && paths <= 2.5 && requests >= 5 * talks.len() as u64,
             fast: peak >= 100 || per_client >= 20.0,
             hammering: talks.iter().any(|Talk { http: talk, .. }| {
@@ -610,6 +621,7 @@ impl Scene<'_> {
         let cells = &self.tcp;
         // What begins and ends at each cell, summed up below: a visit costs two searches, however long it was.
         let mut changes = vec![0.0; cells.len() + 1];
+        let scale = (1u64 << table.level().min(63)) as f64;
         for &(_, index) in self.members {
             let index = index as usize;
             if accused.binary_search(&index).is_ok() {
@@ -623,7 +635,7 @@ impl Scene<'_> {
                 let from = cells.partition_point(|cell| cell.second < second_of(strand.first_ns));
                 let to = cells.partition_point(|cell| cell.second <= second_of(strand.last_ns));
                 if to > from {
-                    let each = (strand.packets << table.level().min(32)) as f64 / (to - from) as f64;
+                    let each = strand.packets as f64 * scale / (to - from) as f64;
                     changes[from] += each;
                     changes[to] -= each;
                 }
@@ -916,6 +928,18 @@ mod tests {
         });
         let found = judge(&town.tally(usize::MAX), &running).attacks;
         assert!(found.is_empty(), "apps that come as always");
+    }
+
+    #[test]
+    fn a_sample_of_a_crowd_shows_few_answers_and_is_no_attack() {
+        let mut town = Town::with_people();
+        for n in 0..30_000 {
+            town.person(0x4000_0000 + n, FROM + u64::from(n));
+        }
+        town.flows
+            .retain(|flow| crate::conversation::mix(flow.first_ns ^ u64::from(flow.detail)) % 10 == 0);
+        town.flows.iter_mut().for_each(|flow| flow.sampling = 10);
+        assert!(town.attacks().is_empty());
     }
 
     #[test]
