@@ -1128,13 +1128,13 @@ struct BeyondUsual {
 
 /// NXDOMAIN answers beyond the usual ones that a second has at least to stand out.
 const NXDOMAIN_MIN: u64 = 50;
-/// How long after the last second that stands out somebody who came with the attack may still ask: resolvers ask again for what was not
-/// answered, after seconds (RFC 1035 section 4.2.1 has 2 to 5).
+/// How long after the last second that stands out somebody who came with the attack may still ask: resolvers ask again for what was
+/// not answered, after 2 to 5 seconds (RFC 1035 section 4.2.1).
 const GONE_AFTER_NS: u64 = 5_000_000_000;
 
 impl BeyondUsual {
-    /// Seconds with more than three times the NXDOMAIN answers of usual ones, and what they have beyond them; `None` where there are none.
-    /// Usual is the second that a tenth of all others is quieter than: an attack may fill most of an input, and then the tenth is before it.
+    /// Seconds with three times the NXDOMAIN answers of usual ones or more, and what they have beyond them; `None` where there are none.
+    /// Usual is the second than which a tenth of all are quieter: an attack may fill most of an input, and then the tenth is before it.
     fn of(questions: &[Cell], answers: &[DnsSecond]) -> Option<BeyondUsual> {
         let (first, last) = (questions.first()?.second, questions.last()?.second);
         let all = (last - first) as usize + 1;

@@ -324,8 +324,8 @@ impl Scene<'_> {
         None
     }
 
-    /// Whether clients whose requests are not answered stay all the same, while the host answers the requests of others and what it sends to
-    /// these was captured: so it is not down, and its answers are not missing from the capture.
+    /// Whether clients whose requests are not answered stay all the same, while the host answers the requests of others and what it
+    /// sends to these was captured: so it is not down, and its answers are not missing from the capture.
     fn holds_open(&self, clients: &[usize]) -> bool {
         let is_one = mask(clients, self.talks.len());
         let others = || {
@@ -936,8 +936,9 @@ mod tests {
         for n in 0..30_000 {
             town.person(0x4000_0000 + n, FROM + u64::from(n));
         }
-        town.flows
-            .retain(|flow| crate::conversation::mix(flow.first_ns ^ u64::from(flow.detail)) % 10 == 0);
+        town.flows.retain(|flow| {
+            crate::conversation::mix(flow.first_ns ^ u64::from(flow.detail)).is_multiple_of(10)
+        });
         town.flows.iter_mut().for_each(|flow| flow.sampling = 10);
         assert!(town.attacks().is_empty());
     }
