@@ -99,6 +99,12 @@ pub struct HttpTalk {
     pub targets: [u64; 4],
     /// 64 hash bins of user agents.
     pub agents: u64,
+    /// Most requests in one second of the clock.
+    pub burst: u16,
+    /// Requests in the second that was counted last.
+    pub(crate) in_second: u16,
+    /// That second.
+    pub(crate) second: u32,
 }
 
 /// Two addresses and their strands.

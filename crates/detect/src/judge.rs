@@ -20,7 +20,7 @@ use crate::conversation::{Strand, distinct_of_bins};
 use crate::exchange::{Exchange, ICMP_ERRORS};
 use crate::lane::{Cell, Lane, Look, second_of};
 use crate::requests;
-use crate::tally::Tally;
+use crate::tally::{DnsSecond, Tally};
 use crate::vector::{Transport, Vector};
 
 /// What the user wants judged.
@@ -34,7 +34,7 @@ pub struct Options {
 }
 
 impl Options {
-    fn runs(&self, address: Ipv6Addr, vector: Vector) -> bool {
+    pub(crate) fn runs(&self, address: Ipv6Addr, vector: Vector) -> bool {
         self.running
             .iter()
             .any(|(target, running)| *running == vector && target.contains(address))
@@ -168,7 +168,7 @@ const SAMPLES: f64 = 25.0;
 /// Observed packets that a second of a sampled attack has at least, between its start and its end.
 const SPAN_SAMPLES: f64 = 6.0;
 /// From this rate on traffic counts as sampled.
-const SAMPLED_FROM: f64 = 1.5;
+pub(crate) const SAMPLED_FROM: f64 = 1.5;
 
 impl Bar {
     /// The bar for a series of which only one in so many packets was observed.
@@ -246,6 +246,7 @@ pub fn judge(tally: &Tally, options: &Options) -> Findings {
             &lanes[target],
             &scanners,
             &mut scans,
+            options,
         );
         cases.push(case);
     }
@@ -309,7 +310,7 @@ struct Case {
     suspicions: Vec<Suspicion>,
     /// The lanes of the host by vector: totals and seconds.
     lanes: Vec<LaneTotals>,
-    requests: Option<requests::Suspect>,
+    requests: Vec<requests::Suspect>,
 }
 
 /// Destinations that got enough to be looked at, in address order: alone, or as one of many in a prefix.
@@ -419,6 +420,7 @@ fn examine(
     lanes: &[&Lane],
     scanners: &[Ipv6Addr],
     scans: &mut Vec<Scan>,
+    options: &Options,
 ) -> Case {
     let conversations = tally.conversations();
     let mut suspicions: Vec<Suspicion> = Vec::new();
@@ -487,7 +489,7 @@ fn examine(
             }
         }
     }
-    let requests = requests::examine(tally, address, members, lanes);
+    let requests = requests::examine(tally, address, members, lanes, options);
     Case {
         address,
         speaks,
@@ -915,18 +917,14 @@ impl Case {
             parts.retain(|p| p.vector != Vector::DnsFlood);
             parts.push(part);
         }
-        if let Some(suspect) = self.requests.take() {
-            let tcp: Vec<&[Cell]> = self
-                .lanes
-                .iter()
-                .filter(|lane| lane.0.transport() == Transport::Tcp)
-                .map(|lane| lane.3.as_slice())
-                .collect();
-            let look = self
-                .lane(Vector::HttpFlood)
-                .and_then(|lane| lane.4.clone())
-                .unwrap_or_default();
-            parts.push(suspect.part(&sum_cells(&tcp), look));
+        for suspect in std::mem::take(&mut self.requests) {
+            let look = self.lane(Vector::HttpFlood).and_then(|lane| lane.4.clone());
+            let part = suspect.part(look.unwrap_or_default());
+            // A server whose places are all held answers nobody's SYN: fewer of them than of the attack are the harm, and no vector.
+            if matches!(part.vector, Vector::Slowloris | Vector::SlowPost) {
+                parts.retain(|p| p.vector != Vector::SynFlood || p.packets > part.packets);
+            }
+            parts.push(part);
         }
         self.companions(&mut parts);
         self.attack(parts, tally)
@@ -1001,23 +999,67 @@ impl Case {
         }
     }
 
-    /// Queries for names that do not exist, each another one: aimed at an authoritative server.
+    /// Queries for names that do not exist, each another one: aimed at an authoritative server. Judged by what its seconds have beyond the
+    /// usual ones; where none are usual, by all of them.
     fn water_torture(&self, tally: &Tally) -> Option<Part> {
         let (_, packets, bytes, cells, look, sampling) = self.lane(Vector::DnsFlood)?;
         let look = look.as_ref()?;
         let answers = tally.dns_answers(self.address)?;
+        let beyond = BeyondUsual::of(cells, &answers.seconds()).unwrap_or(BeyondUsual {
+            cells: cells.clone(),
+            answers: answers.answers,
+            nxdomain: answers.nxdomain,
+            is_all: true,
+        });
+        let bar = Bar {
+            peaks: [100, 500, 1_500],
+            senders: 0,
+            few_senders_peak: 0,
+        };
+        let bar = bar.of_sample(*sampling);
+        let questions: u64 = beyond.cells.iter().map(|cell| cell.packets).sum();
         let distinct = distinct_of_bins(&look.name_bins).unwrap_or(f64::INFINITY);
-        let unique = distinct >= 0.8 * (*packets as f64).min(1_000.0);
-        let denied = answers.answers > 0 && answers.nxdomain * 5 >= answers.answers * 4;
-        if !(unique
-            && denied
-            && peaks(cells)
-                .iter()
-                .zip([100, 500, 1_500])
-                .any(|(&peak, bar)| peak >= bar))
-        {
+        let unique = distinct >= 0.8 * (questions as f64).min(1_000.0);
+        let denied = beyond.answers > 0 && beyond.nxdomain * 5 >= beyond.answers * 4;
+        let peaks = peaks(&beyond.cells);
+        if !(unique && denied && peaks.iter().zip(bar.peaks).any(|(&peak, bar)| peak >= bar)) {
             return None;
         }
+        let (from, to) = beyond.span_ns()?;
+        let senders = self.who_asked(tally, &beyond, questions);
+        let of_senders = |time: fn(&Sender) -> u64| senders.iter().map(time);
+        Some(Part {
+            vector: Vector::DnsWaterTorture,
+            packets: if beyond.is_all { *packets } else { questions },
+            bytes: if beyond.is_all {
+                *bytes
+            } else {
+                beyond.cells.iter().map(|cell| cell.bytes).sum()
+            },
+            requests: Some(questions),
+            first_ns: of_senders(|s| s.first_ns).min()?.max(from),
+            last_ns: of_senders(|s| s.last_ns).max()?.min(to),
+            cells: beyond.cells,
+            senders,
+            look: look.clone(),
+            sampling: *sampling,
+            companions: 0,
+            why: format!(
+                "{} of {} answers{} say that the name does not exist, and hardly a question came twice",
+                beyond.nxdomain,
+                beyond.answers,
+                if beyond.is_all {
+                    ""
+                } else {
+                    " beyond the usual ones"
+                }
+            ),
+        })
+    }
+
+    /// Who sent questions beyond the usual ones: those who came with them and went with them, where that explains most of them. Else they
+    /// come from the resolvers that always ask, and of these nobody can be told from the others.
+    fn who_asked(&self, tally: &Tally, beyond: &BeyondUsual, questions: u64) -> Vec<Sender> {
         let conversations = tally.conversations();
         let mut senders = Vec::new();
         for index in 0..conversations.len() {
@@ -1040,23 +1082,18 @@ impl Case {
             );
         }
         senders.sort_unstable();
-        Some(Part {
-            vector: Vector::DnsWaterTorture,
-            packets: *packets,
-            bytes: *bytes,
-            requests: Some(*packets),
-            first_ns: senders.iter().map(|s| s.first_ns).min()?,
-            last_ns: senders.iter().map(|s| s.last_ns).max()?,
-            cells: cells.clone(),
-            senders,
-            look: look.clone(),
-            sampling: *sampling,
-            companions: 0,
-            why: format!(
-                "{} of {} answers say that the name does not exist, and hardly a question came twice",
-                answers.nxdomain, answers.answers
-            ),
-        })
+        let Some((from, to)) = beyond.span_ns().filter(|_| !beyond.is_all) else {
+            return senders;
+        };
+        let is_new = |s: &Sender| s.first_ns >= from && s.first_ns <= to && s.last_ns <= to + GONE_AFTER_NS;
+        let theirs: u64 = senders.iter().filter(|s| is_new(s)).map(|s| s.packets).sum();
+        // They send their usual share of what is usual in these seconds too, hence not quite all.
+        if (u128::from(theirs) << conversations.level().min(32)) * 5 >= u128::from(questions) * 4 {
+            senders.retain(is_new);
+        } else {
+            senders.retain(|s| s.first_ns <= to && s.last_ns >= from);
+        }
+        senders
     }
 
     fn attack(self, mut parts: Vec<Part>, tally: &Tally) -> Option<Attack> {
@@ -1075,6 +1112,76 @@ impl Case {
             input_ns: (tally.first_ns().unwrap_or(start_ns), tally.last_ns()),
             clients: Clients::default(),
         })
+    }
+}
+
+/// What a DNS server was asked, and answered, beyond what is usual for it.
+#[derive(Debug)]
+struct BeyondUsual {
+    /// Questions in the seconds that stand out.
+    cells: Vec<Cell>,
+    answers: u64,
+    nxdomain: u64,
+    /// Nothing was usual: these are all seconds.
+    is_all: bool,
+}
+
+/// NXDOMAIN answers beyond the usual ones that a second has at least to stand out.
+const NXDOMAIN_MIN: u64 = 50;
+/// How long after the last second that stands out somebody who came with the attack may still ask: resolvers ask again for what was
+/// not answered, after 2 to 5 seconds (RFC 1035 section 4.2.1).
+const GONE_AFTER_NS: u64 = 5_000_000_000;
+
+impl BeyondUsual {
+    /// Seconds with three times the NXDOMAIN answers of usual ones or more, and what they have beyond them; `None` where there are none.
+    /// Usual is the second than which a tenth of all are quieter: an attack may fill most of an input, and then the tenth is before it.
+    fn of(questions: &[Cell], answers: &[DnsSecond]) -> Option<BeyondUsual> {
+        let (first, last) = (questions.first()?.second, questions.last()?.second);
+        let all = (last - first) as usize + 1;
+        // Seconds without any are not listed.
+        let usual = |mut counts: Vec<u64>| {
+            counts.sort_unstable();
+            let missing = all.saturating_sub(counts.len());
+            (all / 10)
+                .checked_sub(missing)
+                .map_or(0, |at| counts.get(at).copied().unwrap_or(0))
+        };
+        let usual_packets = usual(questions.iter().map(|cell| cell.packets).collect());
+        let usual_answers = usual(answers.iter().map(|one| u64::from(one.answers)).collect());
+        let usual_nxdomain = usual(answers.iter().map(|one| u64::from(one.nxdomain)).collect());
+        let mut beyond = BeyondUsual {
+            cells: Vec::new(),
+            answers: 0,
+            nxdomain: 0,
+            is_all: false,
+        };
+        for one in answers {
+            let nxdomain = u64::from(one.nxdomain);
+            if nxdomain < 3 * usual_nxdomain || nxdomain < usual_nxdomain + NXDOMAIN_MIN {
+                continue;
+            }
+            let Ok(at) = questions.binary_search_by_key(&one.second, |cell| cell.second) else {
+                continue;
+            };
+            let cell = questions[at];
+            let packets = cell.packets.saturating_sub(usual_packets);
+            beyond.answers += u64::from(one.answers).saturating_sub(usual_answers);
+            beyond.nxdomain += nxdomain - usual_nxdomain;
+            beyond.cells.push(Cell {
+                second: cell.second,
+                packets,
+                bytes: (u128::from(cell.bytes) * u128::from(packets) / u128::from(cell.packets.max(1)))
+                    as u64,
+            });
+        }
+        (!beyond.cells.is_empty()).then_some(beyond)
+    }
+
+    /// From the beginning of the first second to the end of the last one.
+    fn span_ns(&self) -> Option<(u64, u64)> {
+        let (first, last) = (self.cells.first()?.second, self.cells.last()?.second);
+        let ns = |second: u32| u64::from(second) * 1_000_000_000;
+        Some((ns(first), ns(last) + 999_999_999))
     }
 }
 
@@ -1279,7 +1386,7 @@ fn carpets(tally: &Tally, cases: &mut [Case], options: &Options) -> Vec<Attack> 
                     let of_carpet = |s: &Suspicion| attack.parts.iter().any(|part| part.vector == s.vector);
                     case.suspicions
                         .retain(|s| !of_carpet(s) && s.packets > LOUD_TIMES * share);
-                    case.requests = None;
+                    case.requests.clear();
                 }
             }
             attacks.push(attack);
@@ -1620,5 +1727,132 @@ fn why(part: &Part, speaks: bool, senders: u64) -> String {
             format!("{packets} datagrams from {senders} sources{port}; {unasked}")
         }
         _ => format!("{packets} packets from {senders} sources; {unasked}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use wire::{Batch, Dns, Flow, Hint};
+
+    use super::*;
+
+    const SERVER: u32 = 0x0a00_0035;
+    const MS: u64 = 1_000_000;
+
+    fn address(n: u32) -> Ipv6Addr {
+        Ipv4Addr::from_bits(n).to_ipv6_mapped()
+    }
+
+    /// A name server with 200 questions a second from 300 resolvers, for forty names, in a hundred seconds.
+    struct Server(Batch);
+
+    impl Server {
+        fn new() -> Server {
+            let mut server = Server(Batch::default());
+            for n in 0..20_000u32 {
+                let from = 0x0b00_0000 + crate::conversation::mix(u64::from(n)) as u32 % 300;
+                server.ask(from, u64::from(n) * 5, &format!("www{}.example.org", n % 40), 0);
+            }
+            server
+        }
+
+        fn ask(&mut self, from: u32, at_ms: u64, name: &str, rcode: u8) {
+            for (is_answer, src, dst) in [(false, from, SERVER), (true, SERVER, from)] {
+                let batch = &mut self.0;
+                batch.dns.push(Dns {
+                    name_start: batch.names.len() as u32,
+                    name_len: name.len() as u16,
+                    first_label_len: 8,
+                    rcode: if is_answer { rcode } else { 0 },
+                    qtype: 1,
+                    answers: 0,
+                    size: 60,
+                });
+                batch.names.extend(name.bytes());
+                batch.flows.push(Flow {
+                    src: address(src),
+                    dst: address(dst),
+                    first_ns: (at_ms + u64::from(is_answer)) * MS,
+                    last_ns: (at_ms + u64::from(is_answer)) * MS,
+                    packets: 1,
+                    bytes: 80,
+                    protocol: 17,
+                    src_port: if is_answer { 53 } else { 40_000 },
+                    dst_port: if is_answer { 40_000 } else { 53 },
+                    payload: 60,
+                    hint: if is_answer {
+                        Hint::DnsAnswer
+                    } else {
+                        Hint::DnsQuery
+                    },
+                    detail: batch.dns.len() as u32 - 1,
+                    has: Flow::HAS_TRANSPORT | Flow::HAS_PAYLOAD | Flow::IS_PACKET,
+                    ..Flow::EMPTY
+                });
+            }
+        }
+
+        /// So many questions a second, each for another name that does not exist, from second 40 to 70.
+        fn torture(&mut self, per_second: u64, from: impl Fn(u32) -> u32) {
+            for n in 0..30 * per_second {
+                let name = format!("{:016x}.example.org", crate::conversation::mix(n));
+                self.ask(from(n as u32), 40_000 + n * 1_000 / per_second, &name, 3);
+            }
+        }
+
+        fn attacks(mut self) -> Vec<Attack> {
+            self.0.flows.sort_by_key(|flow| flow.first_ns);
+            let mut tally = Tally::new();
+            tally.add(&self.0);
+            judge(&tally, &Options::default()).attacks
+        }
+    }
+
+    #[test]
+    fn water_torture_is_found_beside_the_usual_resolvers_who_are_not_accused() {
+        let mut server = Server::new();
+        server.torture(300, |n| 0x4000_0000 + n % 500);
+        let attacks = server.attacks();
+        assert_eq!(attacks.len(), 1);
+        let part = &attacks[0].parts[0];
+        assert_eq!(
+            (attacks[0].parts.len(), part.vector),
+            (1, Vector::DnsWaterTorture)
+        );
+        assert_eq!(part.senders.len(), 500, "{}", part.why);
+        assert!(part.senders.iter().all(|s| s.address >= address(0x4000_0000)));
+        assert!((8_500..9_500).contains(&part.packets), "{}", part.packets);
+        assert!(attacks[0].start_ns.abs_diff(40_000 * MS) < 10 * MS);
+        assert!(attacks[0].end_ns.abs_diff(70_000 * MS) < 10 * MS);
+    }
+
+    #[test]
+    fn water_torture_through_the_usual_resolvers_is_found_in_its_seconds() {
+        let mut server = Server::new();
+        server.torture(300, |n| 0x0b00_0000 + n % 300);
+        let attacks = server.attacks();
+        assert_eq!(attacks.len(), 1);
+        assert_eq!(attacks[0].parts[0].senders.len(), 300);
+        assert_eq!(
+            (attacks[0].start_ns, attacks[0].end_ns),
+            (40_000 * MS, 70_000 * MS)
+        );
+    }
+
+    #[test]
+    fn names_that_do_not_exist_are_usual_to_some_part() {
+        // Typing errors all the time, and three times as many questions of every kind from one moment on.
+        let mut server = Server::new();
+        for n in 0..30_000u64 {
+            let at = if n < 10_000 { n * 10 } else { 40_000 + n };
+            let (name, rcode) = match n % 4 {
+                0 => (format!("{:016x}.example.org", crate::conversation::mix(n)), 3),
+                _ => (format!("www{}.example.org", n % 40), 0),
+            };
+            server.ask(0x0b00_0000 + n as u32 % 300, at, &name, rcode);
+        }
+        assert!(server.attacks().is_empty());
     }
 }

@@ -8,7 +8,7 @@
 //! - [`lane`]: what reached each target, by vector and second.
 //! - [`tally`]: both, filled from batches of records.
 //! - [`exchange`]: did the target ask for it?
-//! - [`requests`]: attacks over completed connections.
+//! - [`requests`]: attacks over completed connections, also beside an audience.
 //! - [`judge`]: from counts to attacks.
 //! - [`audience`]: who uses a service.
 //! - [`surge`]: counts of any kind that rise or fall more than their past allows.
@@ -16,6 +16,7 @@
 //! - [`rails`]: several kinds of evidence about one service.
 #![deny(missing_docs)]
 
+mod alike;
 pub mod audience;
 pub mod conversation;
 pub mod exchange;

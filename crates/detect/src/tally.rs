@@ -5,19 +5,77 @@ use std::net::Ipv6Addr;
 use wire::{Batch, Flow, Hint};
 
 use crate::conversation::{Conversations, Strand, Touch, mix, port_bin};
-use crate::lane::Lanes;
+use crate::lane::{Lanes, second_of};
 use crate::vector::{Vector, candidate};
 
 /// DNS servers whose answers are counted.
 pub const MAX_DNS_SERVERS: usize = 1_024;
 
+/// Seconds of DNS servers that are kept, of all together; further ones only count in the totals. 12 bytes each.
+pub const MAX_DNS_SECONDS: usize = 1 << 18;
+
 /// Answers that a DNS server gave.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DnsAnswers {
     /// All answers.
     pub answers: u64,
     /// NXDOMAIN answers (RFC 1035 section 4.1.1, RCODE 3).
     pub nxdomain: u64,
+    seconds: Vec<DnsSecond>,
+}
+
+/// One second of a DNS server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DnsSecond {
+    /// Seconds since the Unix epoch.
+    pub second: u32,
+    /// All answers in it.
+    pub answers: u32,
+    /// NXDOMAIN answers in it.
+    pub nxdomain: u32,
+}
+
+impl DnsAnswers {
+    /// Its seconds in order of time, each once.
+    pub fn seconds(&self) -> Vec<DnsSecond> {
+        let mut seconds = self.seconds.clone();
+        seconds.sort_unstable_by_key(|one| one.second);
+        seconds.dedup_by(|later, earlier| {
+            let same = later.second == earlier.second;
+            if same {
+                earlier.answers = earlier.answers.saturating_add(later.answers);
+                earlier.nxdomain = earlier.nxdomain.saturating_add(later.nxdomain);
+            }
+            same
+        });
+        seconds
+    }
+
+    /// Counts an answer. `kept` are the seconds kept so far, of all servers.
+    fn add(&mut self, second: u32, packets: u64, nxdomain: bool, kept: &mut usize) {
+        let denied = if nxdomain { packets } else { 0 };
+        self.answers += packets;
+        self.nxdomain += denied;
+        // Records come nearly in order of time: the last few seconds are looked at, as for lanes.
+        let near = self.seconds.iter_mut().rev().take(4);
+        let mut near = near.filter(|one| one.second == second);
+        let one = match near.next() {
+            Some(one) => one,
+            None if *kept < MAX_DNS_SECONDS => {
+                *kept += 1;
+                self.seconds.push(DnsSecond {
+                    second,
+                    ..DnsSecond::default()
+                });
+                let last = self.seconds.len() - 1;
+                &mut self.seconds[last]
+            }
+            None => return,
+        };
+        let small = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+        one.answers = one.answers.saturating_add(small(packets));
+        one.nxdomain = one.nxdomain.saturating_add(small(denied));
+    }
 }
 
 /// Everything that is counted of an input, or of several.
@@ -26,6 +84,7 @@ pub struct Tally {
     conversations: Conversations,
     lanes: Lanes,
     dns_servers: std::collections::BTreeMap<Ipv6Addr, DnsAnswers>,
+    dns_seconds: usize,
     first_ns: Option<u64>,
     last_ns: u64,
     packets: u64,
@@ -61,8 +120,8 @@ impl Tally {
     }
 
     /// What a DNS server answered, if it answered anything.
-    pub fn dns_answers(&self, server: Ipv6Addr) -> Option<DnsAnswers> {
-        self.dns_servers.get(&server).copied()
+    pub fn dns_answers(&self, server: Ipv6Addr) -> Option<&DnsAnswers> {
+        self.dns_servers.get(&server)
     }
 
     /// Time of the first record, `None` when there was none.
@@ -152,7 +211,7 @@ impl Tally {
                     if let Some(http) = batch.http.get(flow.detail as usize)
                         && let Some(talk) = self.conversations.http_mut(flow.src, flow.dst)
                     {
-                        talk.count(http);
+                        talk.count(http, second_of(flow.first_ns));
                     }
                 }
                 Hint::DnsAnswer => {
@@ -162,8 +221,13 @@ impl Tally {
                     let room = self.dns_servers.len() < MAX_DNS_SERVERS;
                     if room || self.dns_servers.contains_key(&flow.src) {
                         let server = self.dns_servers.entry(flow.src).or_default();
-                        server.answers += flow.scaled_packets();
-                        server.nxdomain += if dns.rcode == 3 { flow.scaled_packets() } else { 0 };
+                        let second = second_of(flow.first_ns);
+                        server.add(
+                            second,
+                            flow.scaled_packets(),
+                            dns.rcode == 3,
+                            &mut self.dns_seconds,
+                        );
                     }
                 }
                 _ => {}
@@ -242,13 +306,18 @@ fn touch(flow: &Flow, vector: Vector) -> Touch {
 }
 
 impl crate::conversation::HttpTalk {
-    fn count(&mut self, http: &wire::Http) {
+    fn count(&mut self, http: &wire::Http, second: u32) {
         if http.status != 0 {
             self.responses += 1;
             self.good_responses += u64::from(http.status < 400);
             return;
         }
         self.requests += 1;
+        if self.second != second {
+            (self.second, self.in_second) = (second, 0);
+        }
+        self.in_second = self.in_second.saturating_add(1);
+        self.burst = self.burst.max(self.in_second);
         self.whole += u64::from(http.whole);
         self.unfinished += u64::from(http.whole && !http.head_complete);
         self.queries += u64::from(http.has_query);

@@ -186,3 +186,84 @@ fn the_demo_goes_through_the_whole_pipeline_and_says_how_right_it_was() {
     assert_eq!(code(&none), 1);
     assert!(err(&none).contains("simulate --list"), "{}", err(&none));
 }
+
+/// How right the case of a scenario's packets is.
+fn scored(folder: &std::path::Path, scenario: &str, name: &str) -> serde_json::Value {
+    let made = epicenter(folder, &["simulate", scenario, "--seed", "4", "-o", "."]);
+    assert_eq!(code(&made), 0, "{}", err(&made));
+    let capture = format!("{name}-4.pcap");
+    let investigated = epicenter(folder, &["investigate", "--format", "json", &capture]);
+    case(&investigated);
+    std::fs::write(folder.join("case.json"), &investigated.stdout).unwrap();
+    let truth = format!("{name}-4.truth.json");
+    let scored = epicenter(folder, &["score", "--format", "json", "case.json", &truth]);
+    serde_json::from_slice(&scored.stdout).expect("JSON")
+}
+
+#[test]
+fn attacks_over_completed_connections_are_found_beside_an_audience() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in [
+        "http-flood",
+        "cache-busting",
+        "login-flood",
+        "low-and-slow",
+        "slowloris",
+        "water-torture",
+    ] {
+        let score = scored(folder.path(), name, name);
+        let counts = ["found", "missed", "invented"].map(|count| score[count].as_u64().unwrap());
+        assert_eq!(counts, [1, 0, 0], "{name}");
+        let one = &score["incidents"][0];
+        assert_eq!(one["target_is_right"], true, "{name}");
+        let vectors = ["vectors_right", "vectors_missing", "vectors_invented"];
+        assert_eq!(
+            vectors.map(|count| one[count].as_u64().unwrap()),
+            [1, 0, 0],
+            "{name}"
+        );
+        for error in ["start_error_s", "end_error_s"] {
+            assert!(one[error].as_f64().unwrap().abs() < 3.0, "{name} {error}: {one}");
+        }
+        // The audience is not counted as attack.
+        assert!(
+            (0.9..1.1).contains(&one["packets_ratio"].as_f64().unwrap()),
+            "{name}: {one}"
+        );
+        let (covered, all) = (&one["senders_covered"], &one["senders"]);
+        assert!(
+            covered.as_u64().unwrap() * 4 >= all.as_u64().unwrap() * 3,
+            "{name}: {covered} of {all} countries of senders"
+        );
+    }
+}
+
+#[test]
+fn crowds_crawlers_and_offices_that_speak_in_the_clear_are_no_attack() {
+    let folder = tempfile::tempdir().unwrap();
+    let usual = "sessions_per_second = 15\ncountries = { US = 4, DE = 2, BR = 2, IN = 2 }";
+    // Another audience beside the usual one, from one moment on, and how much the service bears.
+    let crowd =
+        "sessions_per_second = 150\nfrom = 30\nto = 70\ncountries = { US = 4, DE = 2, BR = 2, IN = 2 }";
+    let office = "sessions_per_second = 60\nfrom = 30\naddresses = 20\ncountries = { DE = 1 }";
+    let crawler =
+        "habit = \"crawler\"\nsessions_per_second = 15\nfrom = 30\naddresses = 16\ncountries = { US = 1 }";
+    for (name, audience, requests) in [
+        ("crowd", crowd, 10_000),
+        ("crowd-on-a-small-service", crowd, 80),
+        ("office-on-a-small-service", office, 80),
+        ("crawler-on-a-small-service", crawler, 80),
+    ] {
+        let scenario = format!(
+            "name = \"{name}\"\nabout = \"harmless\"\nstart = \"2025-03-10T09:45:00Z\"\nseconds = 90\nsnaplen = 400\n\n\
+             [[service]]\nname = \"shop\"\naddress = \"198.41.30.10\"\nport = 80\n\
+             capacity = {{ requests_per_second = {requests} }}\n\n\
+             [[audience]]\nservice = \"shop\"\nplain = true\n{usual}\n\n\
+             [[audience]]\nservice = \"shop\"\nplain = true\n{audience}\n"
+        );
+        let file = format!("{name}.toml");
+        std::fs::write(folder.path().join(&file), scenario).unwrap();
+        let score = scored(folder.path(), &file, name);
+        assert_eq!(score["invented"], 0, "{name}");
+    }
+}
