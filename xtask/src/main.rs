@@ -5,6 +5,7 @@
 //! cargo xtask atlas             the address snapshot inside the program, anew from its npm packages
 //! cargo xtask map               the world map inside the program, anew from its npm packages
 //! cargo xtask bench [--rivals]  the speed questions (see docs/bench.md)
+//! cargo xtask deb               the Debian package, in target/
 //! cargo xtask score [SEEDS]     how right cases are, over simulated incidents with known truth; 3 seeds by default
 //! ```
 #![expect(
@@ -15,6 +16,7 @@
 
 mod atlas;
 mod bench;
+mod deb;
 mod map;
 mod npm;
 mod tidy;
@@ -30,13 +32,15 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::check(&root()),
         ["atlas"] => atlas::build(&root()),
         ["map"] => map::build(&root()),
+        ["deb"] => deb::build(&root()),
         ["bench"] => bench::run(&root(), false),
         ["bench", "--rivals"] => bench::run(&root(), true),
         ["score"] => score(&root(), "3"),
         ["score", seeds] => score(&root(), seeds),
-        _ => {
-            Err("usage: cargo xtask test | tidy | atlas | map | bench [--rivals] | score [SEEDS]".to_owned())
-        }
+        _ => Err(
+            "usage: cargo xtask test | tidy | atlas | map | deb | bench [--rivals] | score [SEEDS]"
+                .to_owned(),
+        ),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
