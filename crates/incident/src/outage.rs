@@ -877,7 +877,7 @@ fn limited(networks: &BTreeMap<u32, u64>, others: u64, usual: &BTreeMap<u32, f64
 }
 
 /// A binomial share with its 95 % interval (Wilson 1927).
-fn wilson(part: u64, whole: u64) -> Share {
+pub fn wilson(part: u64, whole: u64) -> Share {
     let (k, n) = (part as f64, (whole as f64).max(1.0));
     let (p, z2) = (k / n, 1.96f64 * 1.96);
     let middle = (p + z2 / (2.0 * n)) / (1.0 + z2 / n);

@@ -4,14 +4,25 @@
 //! - [`engine`]: the one thread that writes, judges and shows; [`state`] is what it shows, [`clock`] its time.
 //! - [`traffic`]: flow exports, from which attacks are found.
 //! - [`http`]: who asks, what is refused, and where requests go; [`pages`] are made once for everybody ([`cache`]), in each [`lang`].
+//! - [`api`]: what is known, for programs, as [`openapi`] says; [`statuspage`], [`metrics`] and [`feeds`] are for programs that know others.
+//! - [`import`] takes services over from other programs, and [`backup`] copies the data file.
 
+pub(crate) mod api;
+pub(crate) mod backup;
 pub(crate) mod cache;
 pub(crate) mod clock;
 pub(crate) mod config;
 pub(crate) mod engine;
+pub(crate) mod feeds;
 pub(crate) mod http;
+pub(crate) mod import;
 pub(crate) mod lang;
+pub(crate) mod metrics;
+pub(crate) mod openapi;
 pub(crate) mod report;
 pub(crate) mod server;
 pub(crate) mod state;
+pub(crate) mod statuspage;
+#[cfg(test)]
+mod testing;
 pub(crate) mod traffic;

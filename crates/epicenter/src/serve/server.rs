@@ -20,6 +20,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, broadcast, watch};
 use tower::ServiceExt;
 
+use super::api;
 use super::config::{Config, Service};
 use super::engine::{Ask, Engine, QUEUE};
 use super::http::{App, BODY_MAX, guard};
@@ -335,6 +336,7 @@ async fn reload(
 pub(crate) fn router(app: App) -> Router {
     Router::new()
         .merge(report::routes())
+        .merge(api::routes())
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(axum::middleware::from_fn_with_state(app.clone(), guard))
         .with_state(app)
