@@ -10,4 +10,5 @@ pub(crate) mod config;
 pub(crate) mod engine;
 pub(crate) mod http;
 pub(crate) mod lang;
+pub(crate) mod pages;
 pub(crate) mod state;
