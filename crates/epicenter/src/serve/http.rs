@@ -254,6 +254,17 @@ pub(crate) async fn guard(
     next: Next,
 ) -> axum::response::Response {
     app.state.counters.requests.fetch_add(1, Ordering::Relaxed);
+    let accept = request
+        .headers()
+        .get(header::ACCEPT)
+        .and_then(|value| value.to_str().ok());
+    let is_person = accept.is_some_and(|accept| accept.contains("text/html"))
+        && !request.uri().path().starts_with("/api/");
+    let asked = if is_person {
+        request.headers().clone()
+    } else {
+        HeaderMap::new()
+    };
     let mut response = match tokio::time::timeout(ANSWER, next.run(request)).await {
         Ok(response) => response,
         Err(_) => Problem::busy().into_response(),
@@ -263,7 +274,12 @@ pub(crate) async fn guard(
     }
     // What the router itself refuses says so in plain text, or not at all.
     if response.status().is_client_error() && !speaks(&response) {
-        response = refusal(response.status()).into_response();
+        let problem = refusal(response.status());
+        response = if is_person {
+            super::pages::refusal(&app, &asked, &problem)
+        } else {
+            problem.into_response()
+        };
     }
     let headers = response.headers_mut();
     for (name, value) in [
