@@ -70,6 +70,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Keys(KeysCommand::Show(args)) => keys::show(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Listen(args) => listen::run(&args),
+        Command::Probe(args) => serve::probe::agent::run(&args),
         Command::Simulate(args) => simulate::simulate(&args),
         Command::Score(args) => simulate::run_score(&args),
         Command::Detect(args) => detect::run(&args),

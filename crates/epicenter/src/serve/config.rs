@@ -620,6 +620,9 @@ impl Config {
                         format!("`{slug}`: url: `{url}` does not begin with https:// or http://"),
                     );
                 }
+                if let Err(problem) = super::probe::check(probe) {
+                    return err("service", at, "probe", format!("`{slug}`: {problem}"));
+                }
             }
         }
         let unknown = |slugs: &std::collections::BTreeSet<&str>, named: &[String]| {

@@ -1,0 +1,1 @@
+//! Probes of real servers on loopback, most of them bad ones.
