@@ -585,3 +585,282 @@ fn what(probe: &config::Probe) -> String {
     }
     format!("{} {cut}", Kind::of(probe).word())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use tokio::io::AsyncWriteExt;
+
+    use super::super::tests::{ok, request, server, trust};
+    use super::super::{Phases, Reason, Version};
+    use super::*;
+
+    fn found(at_ns: u64) -> Finding {
+        Finding {
+            at_ns,
+            service: "shop".to_owned(),
+            probe: 0,
+            kind: Kind::Tcp,
+            place: "Madrid".to_owned(),
+            outcome: Outcome::bare(Verdict::Up),
+        }
+    }
+
+    #[test]
+    fn the_queue_drops_the_oldest_and_counts_them() {
+        let mut queue = Queue::default();
+        let now = 10_000_000_000_000;
+        for number in 0..QUEUE_MAX as u64 + 5 {
+            queue.push(found(now + number));
+        }
+        assert_eq!(
+            (queue.waiting.len(), queue.dropped, queue.waiting[0].at_ns),
+            (QUEUE_MAX, 5, now + 5)
+        );
+        let batch = queue.take(now);
+        assert_eq!((batch.len(), batch[0].at_ns), (wire::RESULTS_MAX, now + 5));
+        // What came meanwhile has its place; the oldest of what is put back go.
+        for number in 0..10 {
+            queue.push(found(now + 20_000 + number));
+        }
+        queue.back(batch);
+        assert_eq!(
+            (queue.waiting.len(), queue.dropped, queue.waiting[0].at_ns),
+            (QUEUE_MAX, 15, now + 15)
+        );
+        // What the tracker would refuse is not sent.
+        let late = now + 15 + STALE.as_nanos() as u64;
+        let batch = queue.take(late);
+        assert_eq!((batch[0].at_ns, queue.dropped), (now + 16, 16));
+    }
+
+    #[test]
+    fn waits_grow_to_a_limit_and_begin_anew() {
+        let mut backoff = Backoff::default();
+        let waits: Vec<f64> = (0..10).map(|_| backoff.next("gone").as_secs_f64()).collect();
+        for (wait, nominal) in waits
+            .iter()
+            .zip([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0, 60.0])
+        {
+            assert!((0.75 * nominal..1.25 * nominal).contains(wait), "{waits:?}");
+        }
+        backoff.over("back");
+        assert!(backoff.next("gone") < Duration::from_secs(2));
+    }
+
+    #[test]
+    fn addresses_and_tokens_that_are_none_are_refused() {
+        let new = |url: &str, token: Option<&str>| {
+            Tracker::new(url, token, Arc::new(trust())).map(|tracker| tracker.base)
+        };
+        assert_eq!(
+            new("https://status.example/", Some("abc\n")).unwrap(),
+            "https://status.example"
+        );
+        assert_eq!(
+            new("https://status.example/sub/", None).unwrap(),
+            "https://status.example/sub"
+        );
+        for url in [
+            "status.example",
+            "ftp://status.example",
+            "https://status.example/?a=b",
+            "",
+        ] {
+            assert!(new(url, None).is_err(), "{url}");
+        }
+        assert!(new("https://status.example", Some("a\nb")).is_err());
+    }
+
+    #[tokio::test]
+    async fn work_is_fetched_done_and_delivered_whatever_the_tracker_does_meanwhile() {
+        let probed = server(|stream| async move { drop(stream) }).await;
+        let config = format!(
+            "[[service]]\nslug = \"shop\"\nname = \"Shop\"\n[[service.probe]]\nkind = \"tcp\"\naddress = \"{probed}\"\nevery = \"1s\"\n"
+        );
+        let work = wire::Work::of(&Config::parse(&config).unwrap());
+        let work = serde_json::to_string(&work).unwrap();
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&asked);
+        let tracker = server(move |mut stream| {
+            let (asked, work) = (Arc::clone(&seen), work.clone());
+            async move {
+                let text = request(&mut stream).await;
+                let posts = {
+                    let mut asked = asked.lock().unwrap();
+                    asked.push(text.clone());
+                    asked.iter().filter(|text| text.starts_with("POST")).count()
+                };
+                let answer = match text.starts_with("GET") {
+                    true => ok("etag: \"1\"\r\n", &work),
+                    // First it is busy, then it is gone, then it takes them.
+                    false if posts == 1 => b"HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n".to_vec(),
+                    false if posts == 2 => Vec::new(),
+                    false => b"HTTP/1.1 204 No Content\r\n\r\n".to_vec(),
+                };
+                let _ = stream.write_all(&answer).await;
+            }
+        })
+        .await;
+        let tracker = Tracker::new(&format!("http://{tracker}/"), Some("t0ken"), Arc::new(trust())).unwrap();
+        let stop = async {
+            let began = Instant::now();
+            let posted = || {
+                asked
+                    .lock()
+                    .unwrap()
+                    .iter()
+                    .filter(|text| text.starts_with("POST"))
+                    .count()
+            };
+            while posted() < 3 && began.elapsed() < Duration::from_secs(20) {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        join(&tracker, "Madrid".to_owned(), stop).await.unwrap();
+        let asked = asked.lock().unwrap().clone();
+        let get = asked[0].to_lowercase();
+        assert!(
+            get.starts_with("get /api/v1/probes http/1.1\r\n")
+                && get.contains("authorization: bearer t0ken\r\n"),
+            "{get}"
+        );
+        let posts: Vec<wire::Batch> = asked
+            .iter()
+            .filter(|text| text.starts_with("POST /api/v1/probes/results HTTP/1.1\r\n"))
+            .map(|text| serde_json::from_str(text.split_once("\r\n\r\n").unwrap().1).unwrap())
+            .collect();
+        assert!(posts.len() >= 3, "{}", posts.len());
+        // What was not taken comes again, with what came meanwhile behind it.
+        assert_eq!(posts[1].results[0], posts[0].results[0]);
+        assert_eq!(posts[2].results[0], posts[0].results[0]);
+        assert!(posts[2].results.len() > posts[0].results.len());
+        let results = posts[2].clone().results(now_ns()).unwrap();
+        assert!(
+            results
+                .iter()
+                .all(|result| result.outcome.verdict == Verdict::Up && result.place == "Madrid"),
+            "{results:?}"
+        );
+        assert_eq!(posts[2].dropped, 0);
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_is_refused_is_not_sent_again_and_what_a_tag_covers_is_not_fetched_again() {
+        let tracker = server(|mut stream| async move {
+            let text = request(&mut stream).await.to_lowercase();
+            let answer = match text {
+                text if text.contains("if-none-match: \"7\"") => {
+                    b"HTTP/1.1 304 Not Modified\r\n\r\n".to_vec()
+                }
+                text if text.starts_with("get") => {
+                    b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 6\r\n\r\nno \x1b[m".to_vec()
+                }
+                _ => b"HTTP/1.1 422 Unprocessable Content\r\ncontent-length: 5\r\n\r\nplace".to_vec(),
+            };
+            let _ = stream.write_all(&answer).await;
+        })
+        .await;
+        let tracker = Tracker::new(&format!("http://{tracker}"), None, Arc::new(trust())).unwrap();
+        assert!(
+            tracker
+                .work(Some(&HeaderValue::from_static("\"7\"")))
+                .await
+                .unwrap()
+                .is_none()
+        );
+        let problem = tracker.work(None).await.unwrap_err();
+        assert!(
+            problem.contains("--token-file") && problem.contains("401") && !problem.contains('\x1b'),
+            "{problem}"
+        );
+        let Err(Refused::Never(problem)) = tracker.send(&wire::Batch::of("x", 0, &[])).await else {
+            panic!("taken")
+        };
+        assert!(problem.ends_with(": place"), "{problem}");
+    }
+
+    #[test]
+    fn the_table_shows_each_probe_in_a_line() {
+        let probe: config::Probe =
+            toml::from_str("kind = \"http\"\nurl = \"https://shop.example/health?token=secret\"").unwrap();
+        let tcp: config::Probe = toml::from_str("kind = \"tcp\"\naddress = \"shop.example:25\"").unwrap();
+        let up = Outcome {
+            verdict: Verdict::Up,
+            phases: Phases {
+                dns: Some(Duration::from_micros(1_250)),
+                whole: Some(Duration::from_millis(1_234)),
+                ..Phases::default()
+            },
+            status: Some(204),
+            certificate_ends: Some(1_000_000 + 86_400 * 9 + 5),
+            http: Some(Version::Http2),
+            note: Some("redirected".to_owned()),
+        };
+        let down = Outcome::bare(Verdict::Down(Reason::new(Code::ConnectRefused, "nobody there")));
+        let text = table(&[("shop", &probe, up), ("mail", &tcp, down)], 1_000_000);
+        let lines: Vec<Vec<&str>> = text
+            .lines()
+            .map(|line| {
+                line.split("  ")
+                    .map(str::trim)
+                    .filter(|cell| !cell.is_empty())
+                    .collect()
+            })
+            .collect();
+        assert_eq!(
+            lines[1],
+            [
+                "shop",
+                "http https://shop.example/health",
+                "up",
+                "204 HTTP/2",
+                "1.2 ms",
+                "-",
+                "-",
+                "-",
+                "1234.0 ms",
+                "9 d",
+                "redirected"
+            ]
+        );
+        assert_eq!(
+            lines[2],
+            [
+                "mail",
+                "tcp shop.example:25",
+                "down",
+                "-",
+                "-",
+                "-",
+                "-",
+                "-",
+                "-",
+                "-",
+                "connect-refused: nobody there"
+            ]
+        );
+        assert!(!text.contains("secret"));
+    }
+
+    #[tokio::test]
+    async fn once_says_whether_all_are_up() {
+        let probed = server(|stream| async move { drop(stream) }).await;
+        let closed = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .unwrap()
+            .local_addr()
+            .unwrap();
+        let text = format!(
+            "[[service]]\nslug = \"a\"\nname = \"A\"\n[[service.probe]]\nkind = \"tcp\"\naddress = \"{probed}\"\n\
+             [[service]]\nslug = \"b\"\nname = \"B\"\n[[service.probe]]\nkind = \"tcp\"\naddress = \"{closed}\"\n"
+        );
+        let config = Config::parse(&text).unwrap();
+        let trust = Arc::new(trust());
+        let (table, well) = once(&[&config.service[0]], &trust).await;
+        assert!(well && table.lines().count() == 2, "{table}");
+        let (table, well) = once(&config.service.iter().collect::<Vec<_>>(), &trust).await;
+        assert!(!well && table.contains("connect-refused"), "{table}");
+    }
+}

@@ -226,21 +226,68 @@ mod tests {
         );
     }
 
+    /// A socket at whose other end is an ordinary one, which may answer what it likes.
+    async fn other_end() -> (Opened, UdpSocket) {
+        let end = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        socket.connect(end.local_addr().unwrap()).await.unwrap();
+        end.connect(socket.local_addr().unwrap()).await.unwrap();
+        (Opened { socket, raw: false }, end)
+    }
+
     #[tokio::test]
-    async fn an_address_that_keeps_silent_is_down_in_time() {
-        if open("127.0.0.1".parse().unwrap(), &[Type::DGRAM, Type::RAW]).is_err() {
-            return;
+    async fn an_address_that_keeps_silent_or_talks_of_other_things_is_down_in_time() {
+        let ip: IpAddr = "127.0.0.1".parse().unwrap();
+        for talks in [false, true] {
+            let (opened, end) = other_end().await;
+            let talk = async {
+                loop {
+                    // Echoes of others, as a raw socket hears them.
+                    let _ = end.send(&request(ip, 0, &[9; NONCE])).await;
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            };
+            let began = Instant::now();
+            let mut outcome = Outcome::bare(Verdict::Up);
+            let done = tokio::select! {
+                done = echo(&opened, ip, soon(300), &mut outcome) => done,
+                () = talk, if talks => unreachable!("talks for ever"),
+            };
+            assert_eq!(done.unwrap_err().code, Code::EchoTimeout);
+            assert_eq!(outcome.phases.first_byte, None);
+            assert!(began.elapsed() < Duration::from_secs(2));
         }
-        let began = Instant::now();
+    }
+
+    #[tokio::test]
+    async fn a_lost_echo_is_asked_for_again_and_its_own_time_counts() {
+        let ip: IpAddr = "127.0.0.1".parse().unwrap();
+        let (opened, end) = other_end().await;
+        let answers = async {
+            let mut buffer = [0; 64];
+            // The first is lost.
+            end.recv(&mut buffer).await.unwrap();
+            let size = end.recv(&mut buffer).await.unwrap();
+            buffer[0] = 0;
+            end.send(&buffer[..size]).await.unwrap();
+        };
         let mut outcome = Outcome::bare(Verdict::Up);
-        let reason = run("192.0.2.1", &trust(), soon(400), &mut outcome)
-            .await
-            .unwrap_err();
-        // Documentation addresses are nobody's; without any way out the system says so at once.
+        let (done, ()) = tokio::join!(echo(&opened, ip, soon(1_500), &mut outcome), answers);
+        assert_eq!(done, Ok(()));
         assert!(
-            matches!(reason.code, Code::EchoTimeout | Code::Unreachable),
-            "{reason:?}"
+            outcome.phases.first_byte.unwrap() < Duration::from_millis(400),
+            "{outcome:?}"
         );
-        assert!(began.elapsed() < Duration::from_secs(2));
+    }
+
+    #[tokio::test]
+    async fn an_error_that_comes_back_says_why() {
+        let ip: IpAddr = "127.0.0.1".parse().unwrap();
+        let (opened, end) = other_end().await;
+        // Nobody is there any more: the system answers for it.
+        drop(end);
+        let mut outcome = Outcome::bare(Verdict::Up);
+        let reason = echo(&opened, ip, soon(300), &mut outcome).await.unwrap_err();
+        assert_eq!(reason.code, Code::ConnectRefused);
     }
 }

@@ -58,12 +58,13 @@ pub(super) enum Whose {
 }
 
 /// Whose trouble a failure is, by the results that came since its probe began and what the machine says. `others` is the number of
-/// hosts that could bear [witness](is_witness).
+/// hosts that could bear [witness](is_witness). `offline` says that we were found to be so and that nothing was reached since.
 pub(super) fn judge<'a>(
     failure: Failure<'_>,
     others: usize,
     since: impl Iterator<Item = Seen<'a>>,
     check: Check,
+    offline: bool,
 ) -> Whose {
     if !failure.code.is_reachability() || is_self(failure.host) {
         return Whose::Theirs;
@@ -92,7 +93,7 @@ pub(super) fn judge<'a>(
     }
     match others {
         0 => Whose::Theirs,
-        _ if meanwhile >= WITNESSES.min(others) => Whose::Ours(NOTHING),
+        _ if offline || meanwhile >= WITNESSES.min(others) => Whose::Ours(NOTHING),
         _ => Whose::Unknown,
     }
 }
@@ -104,7 +105,7 @@ pub(super) fn is_witness(host: &str, of: &str) -> bool {
 }
 
 /// An address that is not of the open Internet.
-fn is_inside(host: &str) -> bool {
+pub(super) fn is_inside(host: &str) -> bool {
     host.parse().is_ok_and(|ip| !net::is_public(ip))
 }
 
@@ -160,7 +161,7 @@ mod tests {
             .iter()
             .filter(|seen| is_witness(seen.host, failure.host))
             .count();
-        judge(failure, able, others.iter().copied(), check)
+        judge(failure, able, others.iter().copied(), check, false)
     }
 
     #[test]
@@ -206,6 +207,17 @@ mod tests {
         assert_eq!(judged(Code::ConnectTimeout, &many, FINE), Whose::Unknown);
         many[2].reached = true;
         assert_eq!(judged(Code::ConnectTimeout, &many, FINE), Whose::Unknown);
+        // While it lasts, each probe alone will do.
+        let failure = Failure {
+            host: "shop.example",
+            code: Code::ConnectTimeout,
+            began: 100,
+        };
+        assert!(matches!(
+            judge(failure, 3, [].into_iter(), FINE, true),
+            Whose::Ours(_)
+        ));
+        assert_eq!(judge(failure, 0, [].into_iter(), FINE, true), Whose::Theirs);
         // Three of many are enough.
         many.push(seen("d", 103, false));
         assert!(matches!(
@@ -234,7 +246,7 @@ mod tests {
             began: 100,
         };
         assert_eq!(
-            judge(own, 1, [seen("a", 101, false)].into_iter(), CUT),
+            judge(own, 1, [seen("a", 101, false)].into_iter(), CUT, false),
             Whose::Theirs
         );
         // That it reaches itself does not show that it reaches others.
@@ -262,13 +274,16 @@ mod tests {
             code: Code::ConnectTimeout,
             began: 100,
         };
-        assert_eq!(judge(printer, 2, others.into_iter(), FINE), Whose::Theirs);
+        assert_eq!(judge(printer, 2, others.into_iter(), FINE, false), Whose::Theirs);
         // A network that never had a way out is not offline.
-        assert_eq!(judge(printer, 0, [].into_iter(), CUT), Whose::Theirs);
+        assert_eq!(judge(printer, 0, [].into_iter(), CUT, false), Whose::Theirs);
         let gone = Failure {
             code: Code::Unreachable,
             ..printer
         };
-        assert!(matches!(judge(gone, 0, [].into_iter(), CUT), Whose::Ours(_)));
+        assert!(matches!(
+            judge(gone, 0, [].into_iter(), CUT, false),
+            Whose::Ours(_)
+        ));
     }
 }
