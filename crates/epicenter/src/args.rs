@@ -53,6 +53,11 @@ pub(crate) enum Command {
         after_help = "Examples:\n  epicenter config --show > epicenter.toml\n  epicenter config --check epicenter.toml\n\nExit codes: 0 it is sound, 1 it is not (the text says where and why), 2 usage."
     )]
     Config(ConfigArgs),
+    /// Probe the services of a tracker from here, or those of a configuration once
+    #[command(
+        after_help = "Examples:\n  epicenter probe --join https://status.example.org --place Madrid --token-file agent.token\n  epicenter probe --once epicenter.toml\n  epicenter probe --once epicenter.toml shop\n\nExit codes of --once: 0 all are up, 1 one is not, or the configuration cannot be read, 2 usage."
+    )]
+    Probe(ProbeArgs),
     /// Find surges, silences and breaks in any series, with a budget of false incidents
     #[command(
         after_help = "Examples:\n  epicenter detect reports.csv\n  epicenter detect --side up --budget 1/month --format json reports.csv\n  epicenter detect --kind metric --format html -o latency.html latency.csv\n  cut -d, -f1,3 wide.csv | epicenter detect --format csv -"
@@ -88,6 +93,27 @@ pub(crate) enum Command {
     },
     /// Print the manual page (roff)
     Man,
+}
+
+/// What is probed for whom.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("work").required(true).args(["join", "once"]))]
+pub(crate) struct ProbeArgs {
+    /// Work for this tracker: ask it what to probe, and send it what was found
+    #[arg(long, value_name = "URL", requires = "place")]
+    pub(crate) join: Option<String>,
+    /// Where this is, as it is shown: a city, a network
+    #[arg(long, value_name = "NAME", conflicts_with = "once")]
+    pub(crate) place: Option<String>,
+    /// File that holds the token by which the tracker knows its agents
+    #[arg(long, value_name = "FILE", conflicts_with = "once")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Make all probes of this configuration once, and print what each found and where the time went
+    #[arg(long, value_name = "CONFIG")]
+    pub(crate) once: Option<PathBuf>,
+    /// Only those of this service, by its slug
+    #[arg(value_name = "SERVICE", conflicts_with = "join")]
+    pub(crate) service: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -12,6 +12,7 @@ pub(crate) mod engine;
 pub(crate) mod http;
 pub(crate) mod lang;
 pub(crate) mod pages;
+pub(crate) mod probe;
 pub(crate) mod report;
 pub(crate) mod server;
 pub(crate) mod state;
