@@ -1221,3 +1221,55 @@ fn view(
         pages: Pages::default(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: u64 = 60_000_000_000;
+    const START: u64 = 1_741_392_000_000_000_000; // 8 March 2025, 00:00 UTC
+
+    fn engine() -> Engine {
+        let config = Config::parse("[[service]]\nslug = \"shop\"\nname = \"Shop\"\n").expect("sound");
+        let (events, _) = tokio::sync::broadcast::channel(16);
+        Engine::open(
+            Store::in_memory().expect("memory"),
+            Arc::new(config),
+            events,
+            Some(START),
+        )
+        .expect("it opens")
+    }
+
+    fn reports(minutes: std::ops::Range<u64>, per_minute: u64) -> Vec<Signal> {
+        let one = |minute: u64, n: u64| {
+            Signal::Report(Report {
+                at_ns: START + minute * MINUTE + n * 1_000_000,
+                service: "shop".to_owned(),
+                country: Country(*b"US"),
+                network: 1_000 + (n * 7 % 97) as u32,
+                symptom: "app".to_owned(),
+                person: minute * 1_000 + n,
+            })
+        };
+        minutes
+            .flat_map(|minute| (0..per_minute).map(move |n| one(minute, n)))
+            .collect()
+    }
+
+    #[test]
+    fn what_is_usual_is_known_of_every_bin_once_it_is_learnt() {
+        let mut engine = engine();
+        engine.drive(START + 2_880 * MINUTE, &reports(0..2_880, 4));
+        engine.show(START + 2_880 * MINUTE, true);
+        let view = engine.state.services.load()["shop"].view.load_full();
+        assert_eq!(view.bins.len(), BINS);
+        let known = view.bins.iter().filter(|bin| bin.minutes_known == 15).count();
+        assert!(known >= BINS - 2, "{known}");
+        assert!(
+            view.bins[..BINS - 2].iter().all(|bin| bin.reports == 60),
+            "{:?}",
+            view.bins
+        );
+    }
+}
