@@ -133,7 +133,8 @@ impl Tracker {
             anyhow::Ok(value)
         });
         let token = token.transpose()?;
-        if token.is_some() && parsed.scheme() == "http" {
+        let far = !parsed.host_str().is_some_and(offline::is_self);
+        if token.is_some() && parsed.scheme() == "http" && far {
             crate::tell("the token goes over http: whoever is on the way can read it");
         }
         Ok(Tracker { base, token, trust })
@@ -273,7 +274,7 @@ async fn fetch(tracker: &Tracker, services: &watch::Sender<Arc<Vec<Service>>>) {
                             return false;
                         }
                         let probes: usize = list.iter().map(|service| service.probe.len()).sum();
-                        crate::tell(&format!("work: {probes} probes of {} services", list.len()));
+                        crate::tell(&format!("probes to make: {probes}"));
                         *old = Arc::new(list);
                         true
                     });

@@ -732,7 +732,6 @@ mod tests {
     #[tokio::test]
     async fn one_that_fails_among_many_is_down_and_all_at_once_is_us() {
         let hosts = ["a.example", "b.example", "c.example", "d.example", "e.example"];
-        // Ten seconds between turns: nobody is asked twice but on purpose.
         let list = || -> Vec<Service> {
             hosts
                 .iter()
@@ -764,6 +763,38 @@ mod tests {
                 matches!(&result.outcome.verdict, Verdict::NoData(reason) if reason.code == Code::Offline);
             assert!(offline, "{result:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn when_the_network_is_back_failures_are_theirs_again() {
+        let start = Instant::now();
+        let run = move |probe: Arc<Probe>| async move {
+            let back = start.elapsed() > Duration::from_millis(1_200);
+            match super::super::host(&probe).as_str() {
+                "c.example" => down(Code::ConnectTimeout),
+                _ if back => Outcome::bare(Verdict::Up),
+                _ => down(Code::ConnectTimeout),
+            }
+        };
+        let list = ["a", "b", "c"].map(|slug| service(slug, vec![tcp(&format!("{slug}.example"), 500)]));
+        let results = kept(list.to_vec(), 3_000, run, FINE).await;
+        let verdicts = |slug: &str| -> Vec<&Verdict> {
+            let of = results.iter().filter(|result| result.service == slug);
+            of.map(|result| &result.outcome.verdict).collect()
+        };
+        for slug in ["a", "b", "c"] {
+            assert!(
+                matches!(verdicts(slug)[0], Verdict::NoData(_)),
+                "{:?}",
+                verdicts(slug)
+            );
+        }
+        assert!(
+            matches!(verdicts("c").last(), Some(Verdict::Down(_))),
+            "{:?}",
+            verdicts("c")
+        );
+        assert_eq!(verdicts("a").last(), Some(&&Verdict::Up));
     }
 
     #[tokio::test]

@@ -110,7 +110,7 @@ pub(super) fn is_inside(host: &str) -> bool {
 }
 
 /// The machine itself is reached without a network, and proves none.
-fn is_self(host: &str) -> bool {
+pub(super) fn is_self(host: &str) -> bool {
     let ip = host.parse::<std::net::IpAddr>();
     ip.is_ok_and(|ip| ip.to_canonical().is_loopback()) || host == "localhost" || host.ends_with(".localhost")
 }
