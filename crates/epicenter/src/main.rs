@@ -72,6 +72,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Listen(args) => listen::run(&args),
         Command::Serve(args) => serve::server::run(&args),
         Command::Config(args) => serve::server::show(&args),
+        Command::User(command) => serve::console::command::user(&command),
+        Command::Token(command) => serve::console::command::token(&command),
         Command::Simulate(args) => simulate::simulate(&args),
         Command::Score(args) => simulate::run_score(&args),
         Command::Detect(args) => detect::run(&args),

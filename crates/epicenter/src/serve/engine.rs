@@ -129,8 +129,21 @@ pub(crate) enum Ask {
     Deed(String, String, Deed, oneshot::Sender<Result<(), String>>),
     Write(Writing, oneshot::Sender<Result<(), store::Error>>),
     Read(Question),
+    /// How the engine itself is, and what it knows of the networks of a service.
+    Look(String, oneshot::Sender<Look>),
     Config(Arc<Config>),
     Stop,
+}
+
+/// What operators want to know of the engine.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Look {
+    /// Signals for which there was no room, and those that came too late.
+    pub(crate) uncounted: (u64, u64),
+    /// How far the system's clock is behind ours, in seconds.
+    pub(crate) behind_s: u64,
+    /// The usual share of each network in the reports of the service that was named.
+    pub(crate) usual: BTreeMap<u32, f64>,
 }
 
 /// A question to the file, answered by the thread that has it open.
@@ -226,6 +239,7 @@ pub(crate) struct Engine {
     minute: u64,
     is_full: bool,
     behind_told: bool,
+    behind_s: u64,
     events: tokio::sync::broadcast::Sender<Event>,
 }
 
@@ -298,6 +312,7 @@ impl Engine {
             minute: 0,
             is_full: false,
             behind_told: false,
+            behind_s: 0,
             events,
             store,
         };
@@ -402,6 +417,7 @@ impl Engine {
                 );
                 self.watch.resume(reading.now_ns);
             }
+            self.behind_s = reading.behind_s;
             if reading.behind_s >= 60 && !self.behind_told {
                 tell(&format!(
                     "the system's clock went back by {} s: time goes on as it was until the clock is there again",
@@ -485,6 +501,14 @@ impl Engine {
                     waiting.push(answer);
                 }
                 Ask::Read(question) => (question.0)(self.store.read()),
+                Ask::Look(service, answer) => {
+                    // Who left meanwhile does not want to know any more.
+                    let _ = answer.send(Look {
+                        uncounted: self.watch.uncounted(),
+                        behind_s: self.behind_s,
+                        usual: self.watch.usual(&service),
+                    });
+                }
                 Ask::Config(config) => self.configure(config, now_ns),
                 Ask::Stop => is_over = true,
             }

@@ -23,7 +23,7 @@ use tower::ServiceExt;
 use super::config::{Config, Service};
 use super::engine::{Ask, Engine, QUEUE};
 use super::http::{App, BODY_MAX, guard};
-use super::report;
+use super::{console, report};
 use crate::args::{ConfigArgs, ServeArgs};
 use crate::{lookup, tell};
 
@@ -256,6 +256,7 @@ fn reload(
 pub(crate) fn router(app: App) -> Router {
     Router::new()
         .merge(report::routes())
+        .merge(console::routes())
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(axum::middleware::from_fn_with_state(app.clone(), guard))
         .with_state(app)
