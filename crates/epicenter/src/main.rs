@@ -73,6 +73,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Serve(args) => serve::server::run(&args),
         Command::Config(args) => serve::server::show(&args),
         Command::Probe(args) => serve::probe::agent::run(&args),
+        Command::User(command) => serve::console::command::user(&command),
+        Command::Token(command) => serve::console::command::token(&command),
         Command::Simulate(args) => simulate::simulate(&args),
         Command::Score(args) => simulate::run_score(&args),
         Command::Detect(args) => detect::run(&args),

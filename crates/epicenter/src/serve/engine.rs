@@ -132,7 +132,20 @@ pub(crate) enum Ask {
     Config(Arc<Config>, oneshot::Sender<()>),
     /// What was heard up to a time, from whoever drives this engine's time: the demo.
     Drive(u64, Vec<Signal>),
+    /// How the engine itself is, and what it knows of the networks of a service.
+    Look(String, oneshot::Sender<Look>),
     Stop,
+}
+
+/// What operators want to know of the engine.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Look {
+    /// Signals for which there was no room, and those that came too late.
+    pub(crate) uncounted: (u64, u64),
+    /// How far the system's clock is behind ours, in seconds.
+    pub(crate) behind_s: u64,
+    /// The usual share of each network in the reports of the service that was named.
+    pub(crate) usual: BTreeMap<u32, f64>,
 }
 
 /// A question to the file, answered by the thread that has it open.
@@ -230,6 +243,7 @@ pub(crate) struct Engine {
     minute: u64,
     is_full: bool,
     behind_told: bool,
+    behind_s: u64,
     events: tokio::sync::broadcast::Sender<Event>,
 }
 
@@ -306,6 +320,7 @@ impl Engine {
             minute: 0,
             is_full: false,
             behind_told: false,
+            behind_s: 0,
             events,
             store,
         };
@@ -418,6 +433,7 @@ impl Engine {
                 );
                 self.watch.resume(reading.now_ns);
             }
+            self.behind_s = reading.behind_s;
             if reading.behind_s >= 60 && !self.behind_told {
                 tell(&format!(
                     "the system's clock went back by {} s: time goes on as it was until the clock is there again",
@@ -507,6 +523,14 @@ impl Engine {
                     let _ = answer.send(());
                 }
                 Ask::Drive(to_ns, heard) => self.drive(to_ns, &heard),
+                Ask::Look(service, answer) => {
+                    // Who left meanwhile does not want to know any more.
+                    let _ = answer.send(Look {
+                        uncounted: self.watch.uncounted(),
+                        behind_s: self.behind_s,
+                        usual: self.watch.usual(&service),
+                    });
+                }
                 Ask::Stop => is_over = true,
             }
         }

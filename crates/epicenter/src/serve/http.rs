@@ -165,6 +165,15 @@ impl IntoResponse for Problem {
         if let Some(seconds) = self.retry_after_s {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
+        // What would be let in (RFC 6750).
+        let wanted = match self.kind {
+            "token" => Some("Bearer realm=\"epicenter\""),
+            "scope" => Some("Bearer realm=\"epicenter\", error=\"insufficient_scope\""),
+            _ => None,
+        };
+        if let Some(wanted) = wanted {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(wanted));
+        }
         response
     }
 }
@@ -326,7 +335,7 @@ fn refusal(status: StatusCode) -> Problem {
 }
 
 /// Scripts and styles from our own files alone, and nobody may frame a page.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
+pub(crate) const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
     manifest-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 #[cfg(test)]

@@ -4,10 +4,12 @@
 //! - [`engine`]: the one thread that writes, judges and shows; [`state`] is what it shows, [`clock`] its time.
 //! - [`traffic`]: flow exports, from which attacks are found.
 //! - [`http`]: who asks, what is refused, and where requests go; [`pages`] are made once for everybody ([`cache`]), in each [`lang`].
+//! - [`console`]: the operators' side, behind a login.
 
 pub(crate) mod cache;
 pub(crate) mod clock;
 pub(crate) mod config;
+pub(crate) mod console;
 pub(crate) mod engine;
 pub(crate) mod http;
 pub(crate) mod lang;

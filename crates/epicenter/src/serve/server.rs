@@ -23,7 +23,7 @@ use tower::ServiceExt;
 use super::config::{Config, Service};
 use super::engine::{Ask, Engine, QUEUE};
 use super::http::{App, BODY_MAX, guard};
-use super::{pages, report};
+use super::{console, pages, report};
 use crate::args::{ConfigArgs, ServeArgs};
 use crate::signals::Signal;
 use crate::{lookup, tell};
@@ -336,6 +336,7 @@ pub(crate) fn router(app: App) -> Router {
     Router::new()
         .merge(pages::routes())
         .merge(report::routes())
+        .merge(console::routes())
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(axum::middleware::from_fn_with_state(app.clone(), guard))
         .with_state(app)
