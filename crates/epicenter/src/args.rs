@@ -53,6 +53,11 @@ pub(crate) enum Command {
         after_help = "Examples:\n  epicenter config --show > epicenter.toml\n  epicenter config --check epicenter.toml\n\nExit codes: 0 it is sound, 1 it is not (the text says where and why), 2 usage."
     )]
     Config(ConfigArgs),
+    /// Send a test message to everyone whom `serve` would tell
+    #[command(
+        after_help = "Examples:\n  epicenter notify --test epicenter.toml\n\nExit codes: 0 all took it, 1 somebody did not (the text says why), 2 usage."
+    )]
+    Notify(NotifyArgs),
     /// Find surges, silences and breaks in any series, with a budget of false incidents
     #[command(
         after_help = "Examples:\n  epicenter detect reports.csv\n  epicenter detect --side up --budget 1/month --format json reports.csv\n  epicenter detect --kind metric --format html -o latency.html latency.csv\n  cut -d, -f1,3 wide.csv | epicenter detect --format csv -"
@@ -444,6 +449,13 @@ pub(crate) struct ConfigArgs {
     /// Print all settings in force, with what each means
     #[arg(long)]
     pub(crate) show: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NotifyArgs {
+    /// The settings whose receivers are told: a TOML file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) test: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -72,6 +72,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Listen(args) => listen::run(&args),
         Command::Serve(args) => serve::server::run(&args),
         Command::Config(args) => serve::server::show(&args),
+        Command::Notify(args) => serve::notify::test(&args),
         Command::Simulate(args) => simulate::simulate(&args),
         Command::Score(args) => simulate::run_score(&args),
         Command::Detect(args) => detect::run(&args),

@@ -280,6 +280,7 @@ impl Engine {
                 front: arc_swap::ArcSwap::default(),
                 keys: arc_swap::ArcSwap::default(),
                 counters: super::state::Counters::default(),
+                letters: super::notify::Letters::default(),
                 is_full: false.into(),
                 alive_ns: 0.into(),
             }),

@@ -2,6 +2,7 @@
 //!
 //! - [`config`]: the one file of settings.
 //! - [`engine`]: the one thread that writes, judges and shows; [`state`] is what it shows, [`clock`] its time.
+//! - [`notify`]: who is told of incidents, and how.
 //! - [`http`]: who asks, what is refused, and where requests go; [`pages`] are made once for everybody ([`cache`]), in each [`lang`].
 
 pub(crate) mod cache;
@@ -10,6 +11,7 @@ pub(crate) mod config;
 pub(crate) mod engine;
 pub(crate) mod http;
 pub(crate) mod lang;
+pub(crate) mod notify;
 pub(crate) mod report;
 pub(crate) mod server;
 pub(crate) mod state;

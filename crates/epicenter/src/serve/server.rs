@@ -23,7 +23,7 @@ use tower::ServiceExt;
 use super::config::{Config, Service};
 use super::engine::{Ask, Engine, QUEUE};
 use super::http::{App, BODY_MAX, guard};
-use super::report;
+use super::{notify, report};
 use crate::args::{ConfigArgs, ServeArgs};
 use crate::{lookup, tell};
 
@@ -172,6 +172,7 @@ async fn serve(
         Arc::clone(&connections),
         stopped.clone(),
     ));
+    let telling = tokio::spawn(notify::run(app.clone(), stopped.clone()));
     let without = if path.is_none() {
         ", with a demo service since there is no epicenter.toml"
     } else {
@@ -205,6 +206,8 @@ async fn serve(
         connections.close_idle(usize::MAX);
     }
     accepting.abort();
+    // What was told just now is taken out of the outbox while there is still somebody to write it.
+    let _ = tokio::time::timeout(STOP, telling).await;
     // Everything that was answered is written; the engine saves its state.
     let _ = asks.send(Ask::Stop);
     tokio::task::spawn_blocking(move || thread.join())
@@ -256,6 +259,7 @@ fn reload(
 pub(crate) fn router(app: App) -> Router {
     Router::new()
         .merge(report::routes())
+        .merge(notify::routes())
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(axum::middleware::from_fn_with_state(app.clone(), guard))
         .with_state(app)
