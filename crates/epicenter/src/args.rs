@@ -72,6 +72,11 @@ pub(crate) enum Command {
         after_help = "Examples:\n  epicenter token add probe-fra --scope probes\n  epicenter token add deploy --scope read --scope operate\n\nThe server must not be running; while it is, use its page /console/tokens."
     )]
     Token(TokenCommand),
+    /// Send a test message to everyone whom `serve` would tell
+    #[command(
+        after_help = "Examples:\n  epicenter notify --test epicenter.toml\n\nExit codes: 0 all took it, 1 somebody did not (the text says why), 2 usage."
+    )]
+    Notify(NotifyArgs),
     /// Find surges, silences and breaks in any series, with a budget of false incidents
     #[command(
         after_help = "Examples:\n  epicenter detect reports.csv\n  epicenter detect --side up --budget 1/month --format json reports.csv\n  epicenter detect --kind metric --format html -o latency.html latency.csv\n  cut -d, -f1,3 wide.csv | epicenter detect --format csv -"
@@ -574,6 +579,13 @@ pub(crate) struct TokenAddArgs {
     pub(crate) scope: Vec<Scope>,
     #[command(flatten)]
     pub(crate) data: DataArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NotifyArgs {
+    /// The settings whose receivers are told: a TOML file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) test: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -75,6 +75,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Probe(args) => serve::probe::agent::run(&args),
         Command::User(command) => serve::console::command::user(&command),
         Command::Token(command) => serve::console::command::token(&command),
+        Command::Notify(args) => serve::notify::test(&args),
         Command::Simulate(args) => simulate::simulate(&args),
         Command::Score(args) => simulate::run_score(&args),
         Command::Detect(args) => detect::run(&args),

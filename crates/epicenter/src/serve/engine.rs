@@ -301,6 +301,7 @@ impl Engine {
                 front: arc_swap::ArcSwap::default(),
                 keys: arc_swap::ArcSwap::default(),
                 counters: super::state::Counters::default(),
+                letters: super::notify::Letters::default(),
                 is_full: false.into(),
                 alive_ns: 0.into(),
             }),
@@ -653,6 +654,10 @@ impl Engine {
         }
         track.is_changed = true;
         let last = track.probings.get(&key);
+        // A batch whose answer was lost comes twice.
+        if last.is_some_and(|last| result.at_ns <= last.at_ns) {
+            return;
+        }
         let (tried, failed) = last.map_or((0, 0), |last| (last.tried, last.failed));
         let probing = Probing {
             place: result.place.clone(),
