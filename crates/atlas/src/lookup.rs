@@ -414,6 +414,12 @@ impl Atlas {
         self.unusable
     }
 
+    /// Names of networks by AS number, of those of the numbers that this atlas knows.
+    pub fn networks(&self, numbers: &[u32]) -> std::collections::BTreeMap<u32, &str> {
+        let named = |asn: &u32| Some((*asn, self.network(*asn)?));
+        numbers.iter().filter_map(named).collect()
+    }
+
     /// Whether any country is known to this atlas by this code.
     pub fn knows_country(&self, country: Country) -> bool {
         self.parts.places.iter().any(|place| place.country == country)

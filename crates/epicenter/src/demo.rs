@@ -200,7 +200,9 @@ impl<'a> Day<'a> {
 
     /// Opens the pages of a tracker that hears what this day hears.
     fn open(&mut self, listen: std::net::SocketAddr, page: &mut Page) -> anyhow::Result<()> {
-        let symptoms: Vec<String> = Vec::new();
+        let symptoms = ["app", "website", "login", "connection"]
+            .map(str::to_owned)
+            .to_vec();
         let service = |(name, prefix): (&String, &Prefix)| Service {
             slug: name.clone(),
             name: name.clone(),
@@ -221,13 +223,9 @@ impl<'a> Day<'a> {
             ..Config::default()
         };
         let has_probes = !self.drill.range().scenario().place.is_empty();
-        let pages = Driven::start(
-            config,
-            Arc::new(Atlas::embedded()),
-            self.start_ns,
-            listen,
-            has_probes,
-        )?;
+        // It begins with the first thing that was heard, so that it learns what is usual.
+        let first_ns = self.heard.first().map_or(self.start_ns, Signal::at_ns);
+        let pages = Driven::start(config, Arc::new(Atlas::embedded()), first_ns, listen, has_probes)?;
         page.line(&format!(
             "The tracker's pages of this day: http://{}/",
             pages.address

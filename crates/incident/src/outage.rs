@@ -444,6 +444,15 @@ impl Watch {
         postcard::from_bytes(saved.strip_prefix(SAVED)?).ok()
     }
 
+    /// The usual share of each network in a service's reports, as far as it was learned; empty where the service is not followed.
+    pub fn usual(&self, service: &str) -> BTreeMap<u32, f64> {
+        self.services.get(service).map_or(BTreeMap::new(), |service| {
+            let sum = service.usual_sum.max(1.0);
+            let share = |(network, weight): (&u32, &f64)| (*network, weight / sum);
+            service.usual.iter().map(share).collect()
+        })
+    }
+
     /// Reports and probes that were not counted: those of services beyond [`SERVICES_MAX`], and those that came too late.
     pub fn uncounted(&self) -> (u64, u64) {
         (self.refused, self.late)
@@ -860,14 +869,40 @@ fn limited(networks: &BTreeMap<u32, u64>, others: u64, usual: &BTreeMap<u32, f64
             (*count as f64, SHARE_TIMES * share.max(SHARE_LEAST))
         })
         .collect();
-    // From above towards the largest fixed point; each step is at most the one before.
+    largest(&allowed, others as f64, raw, 1.0)
+}
+
+/// What the detector lets count, at most, of each network's reports that came within so many minutes. `usual` is what
+/// [`Watch::usual`] says.
+///
+/// It judges by the minute; how the reports were spread over them is not asked for, so it may count less than this.
+pub fn counted(
+    networks: &BTreeMap<u32, u64>,
+    usual: &BTreeMap<u32, f64>,
+    minutes: f64,
+) -> BTreeMap<u32, f64> {
+    let raw = networks.values().sum::<u64>() as f64;
+    let times = |network: &u32| SHARE_TIMES * usual.get(network).copied().unwrap_or(0.0).max(SHARE_LEAST);
+    let allowed: Vec<(f64, f64)> = networks
+        .iter()
+        .map(|(network, count)| (*count as f64, times(network)))
+        .collect();
+    let n = largest(&allowed, 0.0, raw, minutes);
+    networks
+        .iter()
+        .map(|(network, count)| (*network, (*count as f64).min(minutes + times(network) * n)))
+        .collect()
+}
+
+/// From `raw` down towards the largest `N` with `N = sum of min(count, each + times N)`; each step is at most the one before.
+fn largest(allowed: &[(f64, f64)], others: f64, raw: f64, each: f64) -> f64 {
     let mut n = raw;
     for _ in 0..64 {
         let next: f64 = allowed
             .iter()
-            .map(|(count, times)| count.min(1.0 + times * n))
+            .map(|(count, times)| count.min(each + times * n))
             .sum::<f64>()
-            + (others as f64).min(1.0 + SHARE_TIMES * SHARE_LEAST * n);
+            + others.min(each + SHARE_TIMES * SHARE_LEAST * n);
         if n - next < 0.5 {
             return next;
         }
@@ -1280,6 +1315,10 @@ mod tests {
         brigade.insert(64_501, 100);
         brigade.insert(1_005, 2);
         assert!(limited(&brigade, 0, &usual, 970.0) < 6.0);
+        let shares: BTreeMap<u32, f64> = usual.iter().map(|(n, weight)| (*n, weight / 970.0)).collect();
+        let of_each = counted(&brigade, &shares, 1.0);
+        assert!(of_each.values().all(|counted| *counted < 2.0), "{of_each:?}");
+        assert_eq!(counted(&everywhere, &shares, 1.0).values().sum::<f64>(), 291.0);
         // A provider that has half of the users may have half of the reports.
         let large: BTreeMap<u32, f64> = BTreeMap::from([(7, 50.0), (8, 50.0)]);
         let both: BTreeMap<u32, u64> = BTreeMap::from([(7, 500), (8, 400)]);

@@ -30,6 +30,7 @@ const TABLES: &str = "
         body BLOB,
         hash BLOB NOT NULL
     ) STRICT;
+    CREATE INDEX journal_kind ON journal (kind);
     CREATE TABLE document (
         kind TEXT NOT NULL,
         name TEXT NOT NULL,
@@ -406,6 +407,82 @@ impl Read<'_> {
         Ok(())
     }
 
+    /// As [`entries`](Read::entries), those of one kind alone; the others are not looked at.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Failed`].
+    pub fn entries_of(
+        self,
+        kind: &str,
+        from_seq: u64,
+        take: &mut dyn FnMut(Entry) -> bool,
+    ) -> Result<(), Error> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT seq, at, kind, body_hash, body, hash FROM journal WHERE kind = ? AND seq >= ? ORDER BY seq",
+        )?;
+        let mut rows = statement.query(params![kind, from_seq as i64])?;
+        while let Some(row) = rows.next()? {
+            if !take(entry(row)?) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Entries before a place, the latest first, for as long as `take` says true; of one kind where it is named.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Failed`].
+    pub fn entries_before(
+        self,
+        kind: Option<&str>,
+        before_seq: u64,
+        take: &mut dyn FnMut(Entry) -> bool,
+    ) -> Result<(), Error> {
+        let columns = "SELECT seq, at, kind, body_hash, body, hash FROM journal WHERE";
+        let before = i64::try_from(before_seq).unwrap_or(i64::MAX);
+        let (mut all, mut of_kind);
+        let mut rows = match kind {
+            None => {
+                all = self
+                    .0
+                    .prepare_cached(&format!("{columns} seq < ? ORDER BY seq DESC"))?;
+                all.query([before])?
+            }
+            Some(kind) => {
+                of_kind = self
+                    .0
+                    .prepare_cached(&format!("{columns} kind = ? AND seq < ? ORDER BY seq DESC"))?;
+                of_kind.query(params![kind, before])?
+            }
+        };
+        while let Some(row) = rows.next()? {
+            if !take(entry(row)?) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The number of the last entry, 0 where there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Failed`].
+    pub fn last_seq(self) -> Result<u64, Error> {
+        let last: Option<i64> = self
+            .0
+            .query_row("SELECT max(seq) FROM journal", [], |row| row.get(0))?;
+        Ok(last.unwrap_or(0) as u64)
+    }
+
+    /// Where the file is, for an [`Archive`] of it.
+    pub fn path(self) -> Option<PathBuf> {
+        self.0.path().map(PathBuf::from)
+    }
+
     /// A document.
     ///
     /// # Errors
@@ -649,6 +726,29 @@ mod tests {
         assert_eq!(between(0, 900, 10), [0]);
         assert_eq!(between(1, 901, 10), [900]);
         assert_eq!(between(0, u64::MAX, 1), [0]);
+        let mut acts = Vec::new();
+        store
+            .read()
+            .entries_of("act", 3, &mut |entry| {
+                acts.push(entry.seq);
+                true
+            })
+            .expect("read");
+        assert_eq!(acts, [4, 6, 8]);
+        let before = |kind: Option<&str>, seq| {
+            let mut found = Vec::new();
+            let take = &mut |entry: Entry| {
+                found.push(entry.seq);
+                found.len() < 3
+            };
+            store.read().entries_before(kind, seq, take).expect("read");
+            found
+        };
+        assert_eq!(before(None, u64::MAX), [8, 7, 6]);
+        assert_eq!(before(Some("act"), 8), [6, 4, 2]);
+        assert_eq!(store.read().last_seq().expect("read"), 8);
+        let beside = Archive::open(&store.read().path().expect("a file")).expect("it opens");
+        assert_eq!(beside.read().last_seq().expect("read"), 8);
         assert_eq!(
             store.read().document("incident", "i3").expect("read").as_deref(),
             Some("{\"n\":3}")

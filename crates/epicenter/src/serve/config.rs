@@ -27,6 +27,7 @@ pub(crate) struct Config {
     pub(crate) data: Data,
     pub(crate) reports: Reports,
     pub(crate) traffic: Traffic,
+    pub(crate) probes: Probes,
     pub(crate) alerts: Alerts,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) mail: Option<Mail>,
@@ -74,6 +75,12 @@ pub(crate) struct Reports {
 pub(crate) struct Traffic {
     pub(crate) listen: Vec<SocketAddr>,
     pub(crate) exporters: Vec<Net>,
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Probes {
+    pub(crate) place: String,
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -323,6 +330,14 @@ impl Default for Reports {
     }
 }
 
+impl Default for Probes {
+    fn default() -> Probes {
+        Probes {
+            place: "here".to_owned(),
+        }
+    }
+}
+
 impl Default for Alerts {
     fn default() -> Alerts {
         Alerts {
@@ -391,6 +406,11 @@ pub(crate) const KEYS: &[(&str, &str)] = &[
     (
         "traffic.exporters",
         "Networks from which exports are taken; all where it is empty",
+    ),
+    ("probes", "Checks of the services from this machine"),
+    (
+        "probes.place",
+        "How this machine is called among the places from which services are probed",
     ),
     ("alerts", "When those who are told are told"),
     ("alerts.group", "News of this time go out as one"),
@@ -619,6 +639,9 @@ impl Config {
                         "probe",
                         format!("`{slug}`: url: `{url}` does not begin with https:// or http://"),
                     );
+                }
+                if let Err(problem) = super::probe::check(probe) {
+                    return err("service", at, "probe", format!("`{slug}`: {problem}"));
                 }
             }
         }

@@ -132,7 +132,20 @@ pub(crate) enum Ask {
     Config(Arc<Config>, oneshot::Sender<()>),
     /// What was heard up to a time, from whoever drives this engine's time: the demo.
     Drive(u64, Vec<Signal>),
+    /// How the engine itself is, and what it knows of the networks of a service.
+    Look(String, oneshot::Sender<Look>),
     Stop,
+}
+
+/// What operators want to know of the engine.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Look {
+    /// Signals for which there was no room, and those that came too late.
+    pub(crate) uncounted: (u64, u64),
+    /// How far the system's clock is behind ours, in seconds.
+    pub(crate) behind_s: u64,
+    /// The usual share of each network in the reports of the service that was named.
+    pub(crate) usual: BTreeMap<u32, f64>,
 }
 
 /// A question to the file, answered by the thread that has it open.
@@ -230,6 +243,7 @@ pub(crate) struct Engine {
     minute: u64,
     is_full: bool,
     behind_told: bool,
+    behind_s: u64,
     events: tokio::sync::broadcast::Sender<Event>,
 }
 
@@ -287,6 +301,7 @@ impl Engine {
                 front: arc_swap::ArcSwap::default(),
                 keys: arc_swap::ArcSwap::default(),
                 counters: super::state::Counters::default(),
+                letters: super::notify::Letters::default(),
                 is_full: false.into(),
                 alive_ns: 0.into(),
             }),
@@ -306,6 +321,7 @@ impl Engine {
             minute: 0,
             is_full: false,
             behind_told: false,
+            behind_s: 0,
             events,
             store,
         };
@@ -418,6 +434,7 @@ impl Engine {
                 );
                 self.watch.resume(reading.now_ns);
             }
+            self.behind_s = reading.behind_s;
             if reading.behind_s >= 60 && !self.behind_told {
                 tell(&format!(
                     "the system's clock went back by {} s: time goes on as it was until the clock is there again",
@@ -507,6 +524,14 @@ impl Engine {
                     let _ = answer.send(());
                 }
                 Ask::Drive(to_ns, heard) => self.drive(to_ns, &heard),
+                Ask::Look(service, answer) => {
+                    // Who left meanwhile does not want to know any more.
+                    let _ = answer.send(Look {
+                        uncounted: self.watch.uncounted(),
+                        behind_s: self.behind_s,
+                        usual: self.watch.usual(&service),
+                    });
+                }
                 Ask::Stop => is_over = true,
             }
         }
@@ -629,6 +654,10 @@ impl Engine {
         }
         track.is_changed = true;
         let last = track.probings.get(&key);
+        // A batch whose answer was lost comes twice.
+        if last.is_some_and(|last| result.at_ns <= last.at_ns) {
+            return;
+        }
         let (tried, failed) = last.map_or((0, 0), |last| (last.tried, last.failed));
         let probing = Probing {
             place: result.place.clone(),
@@ -1219,5 +1248,57 @@ fn view(
         past,
         service: service.clone(),
         pages: Pages::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: u64 = 60_000_000_000;
+    const START: u64 = 1_741_392_000_000_000_000; // 8 March 2025, 00:00 UTC
+
+    fn engine() -> Engine {
+        let config = Config::parse("[[service]]\nslug = \"shop\"\nname = \"Shop\"\n").expect("sound");
+        let (events, _) = tokio::sync::broadcast::channel(16);
+        Engine::open(
+            Store::in_memory().expect("memory"),
+            Arc::new(config),
+            events,
+            Some(START),
+        )
+        .expect("it opens")
+    }
+
+    fn reports(minutes: std::ops::Range<u64>, per_minute: u64) -> Vec<Signal> {
+        let one = |minute: u64, n: u64| {
+            Signal::Report(Report {
+                at_ns: START + minute * MINUTE + n * 1_000_000,
+                service: "shop".to_owned(),
+                country: Country(*b"US"),
+                network: 1_000 + (n * 7 % 97) as u32,
+                symptom: "app".to_owned(),
+                person: minute * 1_000 + n,
+            })
+        };
+        minutes
+            .flat_map(|minute| (0..per_minute).map(move |n| one(minute, n)))
+            .collect()
+    }
+
+    #[test]
+    fn what_is_usual_is_known_of_every_bin_once_it_is_learnt() {
+        let mut engine = engine();
+        engine.drive(START + 2_880 * MINUTE, &reports(0..2_880, 4));
+        engine.show(START + 2_880 * MINUTE, true);
+        let view = engine.state.services.load()["shop"].view.load_full();
+        assert_eq!(view.bins.len(), BINS);
+        let known = view.bins.iter().filter(|bin| bin.minutes_known == 15).count();
+        assert!(known >= BINS - 2, "{known}");
+        assert!(
+            view.bins[..BINS - 2].iter().all(|bin| bin.reports == 60),
+            "{:?}",
+            view.bins
+        );
     }
 }

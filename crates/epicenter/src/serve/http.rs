@@ -162,8 +162,21 @@ impl IntoResponse for Problem {
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),
         );
+        if self.kind == "token" {
+            // RFC 9110, 15.5.2: with which way to say who one is.
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         if let Some(seconds) = self.retry_after_s {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        // What would be let in (RFC 6750).
+        let wanted = match self.kind {
+            "token" => Some("Bearer realm=\"epicenter\""),
+            "scope" => Some("Bearer realm=\"epicenter\", error=\"insufficient_scope\""),
+            _ => None,
+        };
+        if let Some(wanted) = wanted {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(wanted));
         }
         response
     }
@@ -254,6 +267,17 @@ pub(crate) async fn guard(
     next: Next,
 ) -> axum::response::Response {
     app.state.counters.requests.fetch_add(1, Ordering::Relaxed);
+    let accept = request
+        .headers()
+        .get(header::ACCEPT)
+        .and_then(|value| value.to_str().ok());
+    let is_person = accept.is_some_and(|accept| accept.contains("text/html"))
+        && !request.uri().path().starts_with("/api/");
+    let asked = if is_person {
+        request.headers().clone()
+    } else {
+        HeaderMap::new()
+    };
     let mut response = match tokio::time::timeout(ANSWER, next.run(request)).await {
         Ok(response) => response,
         Err(_) => Problem::busy().into_response(),
@@ -264,7 +288,12 @@ pub(crate) async fn guard(
     // What the router itself refuses says so in plain text, or not at all.
     if response.status().is_client_error() && !speaks(&response) {
         let allowed = response.headers_mut().remove(header::ALLOW);
-        response = refusal(response.status()).into_response();
+        let problem = refusal(response.status());
+        response = if is_person {
+            super::pages::refusal(&app, &asked, &problem)
+        } else {
+            problem.into_response()
+        };
         // RFC 9110, 15.5.6: whoever is told that a method is not allowed is told which ones are.
         if let Some(allowed) = allowed {
             response.headers_mut().insert(header::ALLOW, allowed);
@@ -315,7 +344,7 @@ fn refusal(status: StatusCode) -> Problem {
 }
 
 /// Scripts and styles from our own files alone, and nobody may frame a page.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
+pub(crate) const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
     manifest-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 #[cfg(test)]

@@ -19,7 +19,9 @@ use sha2::{Digest, Sha256};
 
 use super::config::Service;
 use super::engine::{Answer, Ask, NewReport};
-use super::http::{App, Client, Problem, client};
+use super::http::{App, Client, Problem, client, language};
+use super::pages::notice::Outcome;
+use super::pages::{self, notice};
 
 /// Characters of a comment.
 pub(crate) const COMMENT_MAX: usize = 500;
@@ -68,17 +70,17 @@ async fn form(
     // Browsers say where a form stands; one on another site reports in the name of people who do not know.
     let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
     if site.is_some_and(|site| site != b"same-origin" && site != b"none") {
-        return Problem::new(
+        let problem = Problem::new(
             StatusCode::FORBIDDEN,
             "other-site",
             "This report came from another site's page.",
-        )
-        .into_response();
+        );
+        return pages::refusal(&app, &headers, &problem);
     }
     let Ok(form) = serde_urlencoded::from_bytes::<Form>(&body) else {
-        return Problem::invalid("The form cannot be read.").into_response();
+        return pages::refusal(&app, &headers, &Problem::invalid("The form cannot be read."));
     };
-    let told = if form.website.is_empty() {
+    let outcome = if form.website.is_empty() {
         let sent = Sent {
             service: slug.clone(),
             symptom: form.symptom,
@@ -86,37 +88,36 @@ async fn form(
             work: form.work,
         };
         match take(&app, client(&app, &info, &headers), sent).await {
-            Ok(Answer::Counted) => "counted",
-            Ok(Answer::Already) => "already",
-            Ok(_) => "limit",
-            Err(problem) if problem.kind == "work" => "work",
-            Err(problem) if problem.status == StatusCode::SERVICE_UNAVAILABLE => "full",
-            Err(problem) => return problem.into_response(),
+            Ok(Answer::Counted) => Outcome::Counted,
+            Ok(Answer::Already) => Outcome::Already,
+            Ok(_) => Outcome::Limited,
+            Err(problem) => match problem.kind {
+                "work" => Outcome::NoWork,
+                "full" => Outcome::Full,
+                "busy" => Outcome::Busy,
+                _ => return pages::refusal(&app, &headers, &problem),
+            },
         }
     } else {
         app.state.counters.honeypot.fetch_add(1, Ordering::Relaxed);
-        "counted"
+        Outcome::Counted
     };
-    let to = format!("/s/{slug}/reported?as={told}");
-    let status = if told == "full" {
+    let config = app.state.config.load();
+    let service = config.service.iter().find(|service| service.slug == slug);
+    match (outcome, service) {
         // Whoever follows no redirects still learns that it was not taken.
-        StatusCode::SERVICE_UNAVAILABLE
-    } else {
-        StatusCode::SEE_OTHER
-    };
-    let mut response = status.into_response();
-    if status == StatusCode::SEE_OTHER {
-        if let Ok(to) = HeaderValue::from_str(&to) {
-            response.headers_mut().insert(header::LOCATION, to);
+        (Outcome::Full | Outcome::Busy, Some(service)) => {
+            let page = notice::reported(outcome, service, &config, language(&app, &headers, None));
+            let retry = if outcome == Outcome::Full { "60" } else { "5" };
+            (
+                StatusCode::SERVICE_UNAVAILABLE,
+                [(header::RETRY_AFTER, retry)],
+                axum::response::Html(page),
+            )
+                .into_response()
         }
-    } else {
-        let page = format!(
-            "<!doctype html><meta charset=utf-8><meta http-equiv=refresh content=\"0;url={to}\"><title>Not taken</title><p>Your report could not \
-             be written down: there is no room. Please try again in a minute."
-        );
-        response = (status, [(header::RETRY_AFTER, "60")], axum::response::Html(page)).into_response();
+        _ => axum::response::Redirect::to(&outcome.address(&slug)).into_response(),
     }
-    response
 }
 
 /// From a program.

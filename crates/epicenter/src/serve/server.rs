@@ -24,7 +24,7 @@ use super::api;
 use super::config::{Config, Service};
 use super::engine::{Ask, Engine, QUEUE};
 use super::http::{App, BODY_MAX, guard};
-use super::report;
+use super::{agents, console, notify, pages, report};
 use crate::args::{ConfigArgs, ServeArgs};
 use crate::signals::Signal;
 use crate::{lookup, tell};
@@ -170,12 +170,14 @@ async fn serve(
     let (stop, stopped) = watch::channel(false);
     let (reloaded, _) = watch::channel(Arc::clone(&config));
     let connections = Arc::new(Connections::new(config.http.connections));
+    let probing = tokio::spawn(agents::run(app.clone(), reloaded.subscribe(), stopped.clone()));
     let accepting = tokio::spawn(accept(
         listener,
         router(app.clone()),
         Arc::clone(&connections),
         stopped.clone(),
     ));
+    let telling = tokio::spawn(notify::run(app.clone(), stopped.clone()));
     let without = if path.is_none() {
         ", with a demo service since there is no epicenter.toml"
     } else {
@@ -209,11 +211,14 @@ async fn serve(
         connections.close_idle(usize::MAX);
     }
     accepting.abort();
+    probing.abort();
     ended.store(true, Ordering::Relaxed);
     if let Some(traffic) = traffic {
         // It says its last words to the engine.
         let _ = tokio::task::spawn_blocking(move || traffic.join()).await;
     }
+    // What was told just now is taken out of the outbox while there is still somebody to write it.
+    let _ = tokio::time::timeout(STOP, telling).await;
     // Everything that was answered is written; the engine saves its state.
     let _ = asks.send(Ask::Stop);
     tokio::task::spawn_blocking(move || thread.join())
@@ -335,8 +340,12 @@ async fn reload(
 /// All that is answered.
 pub(crate) fn router(app: App) -> Router {
     Router::new()
+        .merge(agents::routes())
+        .merge(pages::routes())
         .merge(report::routes())
         .merge(api::routes())
+        .merge(console::routes())
+        .merge(notify::routes())
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(axum::middleware::from_fn_with_state(app.clone(), guard))
         .with_state(app)

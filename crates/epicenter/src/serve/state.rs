@@ -40,6 +40,8 @@ pub(crate) struct State {
     /// What persons are hashed with today.
     pub(crate) keys: ArcSwap<Keys>,
     pub(crate) counters: Counters,
+    /// What is sent to those who are told.
+    pub(crate) letters: super::notify::Letters,
     /// The last commit found no room.
     pub(crate) is_full: AtomicBool,
     /// When the engine last looked around, nanoseconds since 1970.

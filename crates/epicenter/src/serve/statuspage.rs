@@ -145,7 +145,7 @@ pub(crate) fn base(config: &Config) -> String {
 
 /// The page of an incident.
 pub(crate) fn page_of(config: &Config, id: &str) -> String {
-    format!("{}/incident/{id}", base(config))
+    format!("{}/incidents/{id}", base(config))
 }
 
 fn is_open(incident: &Incident) -> bool {
