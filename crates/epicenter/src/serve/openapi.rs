@@ -213,7 +213,7 @@ pub(crate) fn document(config: &Config) -> Value {
                 },
                 "Cache-Control": { "description": "How long it may be kept.", "required": true, "schema": { "type": "string" } },
                 "Retry-After": { "description": "Seconds.", "required": true, "schema": { "type": "integer", "minimum": 1 } },
-                "WWW-Authenticate": { "description": "`Bearer`.", "required": true, "schema": { "type": "string" } },
+                "WWW-Authenticate": { "description": "`Bearer`, and what is wanted of it.", "required": true, "schema": { "type": "string" } },
             },
             "securitySchemes": {
                 "probes": { "type": "http", "scheme": "bearer", "description": "A token that is good for `probes`." },

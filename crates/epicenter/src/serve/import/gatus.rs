@@ -194,9 +194,9 @@ fn probe(
         }
         Some((scheme @ ("tcp" | "tls"), rest)) => {
             let address = rest.split(['/', '?']).next().unwrap_or("");
-            if !address
+            if address
                 .rsplit_once(':')
-                .is_some_and(|(_, port)| port.parse::<u16>().is_ok())
+                .is_none_or(|(_, port)| port.parse::<u16>().is_err())
             {
                 return Err(format!("`{url}` has no port"));
             }
