@@ -228,13 +228,22 @@ pub(crate) fn overview(app: &App, seat: &Seat, look: &Look, bytes: (u64, u64), a
     shell(&config.site.name, "Overview", Some(seat), &body)
 }
 
+/// Reports that were to be expected in the last 15 minutes.
+fn expected(view: &View) -> String {
+    if view.is_learning {
+        "–".to_owned()
+    } else {
+        format!("{:.1}", view.last_15.1)
+    }
+}
+
 fn service_table(views: &[std::sync::Arc<View>]) -> Markup {
     let rows = html! {
         @for view in views.iter().take(LISTED) {
             tr {
                 th scope="row" { a href={ "/console/services/" (view.service.slug) } { (outside(&view.service.name)) } }
                 td { (standing(view.standing)) }
-                td.num { (count(view.last_15.0)) } td.num { (format!("{:.1}", view.last_15.1)) }
+                td.num { (count(view.last_15.0)) } td.num { (expected(view)) }
                 td.num { (count(view.last_hour.0)) }
                 td.num { @if view.failing.1 > 0 { (view.failing.0) " of " (view.failing.1) } @else { "–" } }
             }
@@ -334,7 +343,7 @@ pub(crate) fn service(app: &App, seat: &Seat, view: &View, networks: &[Reporting
     let body = html! {
         h1 { (outside(&view.service.name)) }
         p { (standing(view.standing)) " · " (count(view.last_15.0)) " reports in 15 minutes, "
-            (format!("{:.1}", view.last_15.1)) " expected · " a href={ "/s/" (slug) } { "public page" } }
+            @if view.is_learning { "and what is usual is not known yet" } @else { (expected(view)) " expected" } " · " a href={ "/s/" (slug) } { "public page" } }
         @if let Some(incident) = &view.incident {
             p { a href={ "/console/incidents/" (incident.id) } { "The incident since " (at(incident.start_ns)) } }
         }
@@ -615,9 +624,15 @@ pub(crate) fn comments(
     shell(&site(app), "Comments", Some(seat), &body)
 }
 
+/// When it was written, to the second.
+fn moment(comment: &Comment) -> Markup {
+    let second = comment.at.split(['.', 'Z']).next().unwrap_or_default();
+    html! { time.t datetime={ (clean(second)) "Z" } { (clean(&second.replace('T', " "))) " UTC" } }
+}
+
 /// Of what, when and from where.
 fn of(comment: &Comment) -> Markup {
-    html! { p.soft { (outside(&comment.service)) ", " (outside(&comment.at)) ", " (outside(&comment.country)) } }
+    html! { p.soft { (outside(&comment.service)) ", " (moment(comment)) ", " (outside(&comment.country)) } }
 }
 
 pub(crate) fn public_comments(app: &App, service: &Service, comments: &[Comment]) -> Html<String> {
@@ -629,7 +644,7 @@ pub(crate) fn public_comments(app: &App, service: &Service, comments: &[Comment]
         @for comment in comments {
             article.said {
                 (prose(&comment.text))
-                p.soft { (outside(&comment.at)) ", " (outside(&comment.country)) }
+                p.soft { (moment(comment)) ", " (outside(&comment.country)) }
             }
         }
     };

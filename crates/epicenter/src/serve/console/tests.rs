@@ -705,6 +705,16 @@ async fn tokens_open_what_they_are_good_for() {
             "application/problem+json"
         };
         assert_eq!(got.header("content-type"), kind);
+        if deed == "merge" {
+            let told: serde_json::Value = serde_json::from_str(&got.text).expect("JSON");
+            assert_eq!(told["updates"][0]["text"], "By a program.");
+            assert_eq!(told["acknowledged"]["by"], "token:deploy");
+            assert_eq!(told["post_mortem"]["text"], "Why.");
+            assert_eq!(
+                (&told["cause"], &told["merged_into"], &told["standing"]),
+                (&json!("own-fault"), &json!("i3"), &json!("identified"))
+            );
+        }
     }
     let incident = site.incident("i1");
     assert_eq!(incident.updates[0].who, "token:deploy");
