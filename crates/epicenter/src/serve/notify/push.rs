@@ -148,7 +148,7 @@ async fn subscribe(
         ));
     }
     let (_, network) = client(&app, &info, &headers).hashes(&secret::key(&app, "push").await?);
-    let now_ns = now_ns();
+    let now_ns = now_ns(&app);
     let may = limit
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
