@@ -260,19 +260,19 @@ fn numbers(incident: &Incident, around: &Around<'_>, language: Language) -> Mark
             }
         }
         @if !incident.countries.is_empty() {
-            section aria-labelledby="where" {
+            section.bare aria-labelledby="where" {
                 h2 id="where" { (texts.where_title) }
                 (table(texts.where_title, &columns(texts.country), &countries))
             }
         }
         @if !incident.networks.is_empty() {
-            section aria-labelledby="networks" {
+            section.bare aria-labelledby="networks" {
                 h2 id="networks" { (texts.networks_title) }
                 (table(texts.networks_title, &columns(texts.network), &networks))
             }
         }
         @if !incident.symptoms.is_empty() {
-            section aria-labelledby="symptoms" {
+            section.bare aria-labelledby="symptoms" {
                 h2 id="symptoms" { (texts.symptoms_title) }
                 (table(texts.symptoms_title, &columns(texts.symptom), &symptoms))
             }

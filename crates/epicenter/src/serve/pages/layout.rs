@@ -61,7 +61,7 @@ pub(crate) fn page(frame: &Frame<'_>) -> String {
                 div.unseen id="news" role="status" aria-live="polite" {}
                 footer {
                     p id="zone" data-both=(texts.times_both) { (texts.times_utc) }
-                    @if !site.contact.is_empty() { p { (texts.contact) ": " (contact(&site.contact)) } }
+                    @if !site.contact.is_empty() { p { (texts.contact) " " (contact(&site.contact)) } }
                     nav aria-label=(texts.language) {
                         ul.languages { @for other in Language::ALL { li {
                             @if other == *language {
@@ -209,7 +209,7 @@ pub(crate) fn share_cells(share: [f64; 3], language: Language) -> Markup {
                 path.range d={ "M" (at(low)) " 6H" (at(high)) "M" (at(low)) " 2v8M" (at(high)) " 2v8" } {}
             }
         }
-        td.num { (language.percent(estimate)) " [" (language.percent(low)) "; " (language.percent(high)) "]" }
+        td.num { (language.interval(share)) }
     }
 }
 

@@ -31,7 +31,7 @@ pub(crate) fn render(view: &View, config: &Config, around: &Around<'_>, language
         @if !service.about.is_empty() { p.soft { (outside(&service.about)) } }
         @if !service.url.is_empty() { p.soft { (link(&service.url)) } }
         p.state data-news { (badge(view.standing, texts)) }
-        p.lead { (sentences(view, around, language)) }
+        p.lead.calm[!view.standing.is_trouble()] { (sentences(view, around, language)) }
         @if !view.attacks.is_empty() { p.soft { (texts.say_who) } }
         p.soft { (say(texts.as_of, &[("time", moment(now_ns, now_ns))])) "." }
         (form(view, config, language))
@@ -204,7 +204,7 @@ fn form(view: &View, config: &Config, language: Language) -> Markup {
                     p id="choose" { (texts.report_symptoms) }
                     div.choices role="group" aria-labelledby="choose" {
                         @for symptom in &service.symptoms {
-                            button type="submit" name="symptom" value=(symptom) { (symptom_word(symptom, language)) }
+                            button type="submit" name="symptom" value=(clean(symptom)) { (symptom_word(symptom, language)) }
                         }
                     }
                 }
