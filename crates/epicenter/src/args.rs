@@ -77,6 +77,21 @@ pub(crate) enum Command {
         after_help = "Examples:\n  epicenter notify --test epicenter.toml\n\nExit codes: 0 all took it, 1 somebody did not (the text says why), 2 usage."
     )]
     Notify(NotifyArgs),
+    /// Take services over from another program; prints a configuration, and says what it could not take
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  epicenter import uptime-kuma Uptime_Kuma_Backup.json > epicenter.toml\n  epicenter import gatus config.yaml > epicenter.toml"
+    )]
+    Import(ImportCommand),
+    /// Copy the data file of `serve`, also while it runs, and check the copy
+    #[command(after_help = "Example:\n  epicenter backup epicenter.db epicenter-monday.db")]
+    Backup(BackupArgs),
+    /// Check the journal in a data file
+    #[command(
+        subcommand,
+        after_help = "Example:\n  epicenter journal verify epicenter.db\n\nExit codes: 0 it holds, 1 it does not (the text names the first entry) or cannot be read, 2 usage."
+    )]
+    Journal(JournalCommand),
     /// Find surges, silences and breaks in any series, with a budget of false incidents
     #[command(
         after_help = "Examples:\n  epicenter detect reports.csv\n  epicenter detect --side up --budget 1/month --format json reports.csv\n  epicenter detect --kind metric --format html -o latency.html latency.csv\n  cut -d, -f1,3 wide.csv | epicenter detect --format csv -"
@@ -479,6 +494,44 @@ pub(crate) struct ServeArgs {
     pub(crate) data: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) atlas: AtlasArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ImportCommand {
+    /// The file of Uptime Kuma's export, or its list of monitors (JSON)
+    UptimeKuma(ImportArgs),
+    /// The configuration of Gatus (YAML)
+    Gatus(ImportArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// The file
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BackupArgs {
+    /// The data file
+    #[arg(value_name = "FILE.db")]
+    pub(crate) from: PathBuf,
+    /// Where the copy goes; nothing may be there yet
+    #[arg(value_name = "TO.db")]
+    pub(crate) to: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum JournalCommand {
+    /// Go through all entries, and print how many there are and the hash of the last one
+    Verify(JournalArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JournalArgs {
+    /// The data file; `serve` may run meanwhile
+    #[arg(value_name = "FILE.db")]
+    pub(crate) file: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -48,7 +48,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
-use args::{AtlasCommand, ClaimsCommand, Cli, Command, KeysCommand};
+use args::{AtlasCommand, ClaimsCommand, Cli, Command, JournalCommand, KeysCommand};
 
 fn main() -> ExitCode {
     match run(Cli::parse()) {
@@ -76,6 +76,9 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::User(command) => serve::console::command::user(&command),
         Command::Token(command) => serve::console::command::token(&command),
         Command::Notify(args) => serve::notify::test(&args),
+        Command::Import(command) => serve::import::run(&command),
+        Command::Backup(args) => serve::backup::backup(&args),
+        Command::Journal(JournalCommand::Verify(args)) => serve::backup::verify(&args),
         Command::Simulate(args) => simulate::simulate(&args),
         Command::Score(args) => simulate::run_score(&args),
         Command::Detect(args) => detect::run(&args),

@@ -912,7 +912,7 @@ fn largest(allowed: &[(f64, f64)], others: f64, raw: f64, each: f64) -> f64 {
 }
 
 /// A binomial share with its 95 % interval (Wilson 1927).
-fn wilson(part: u64, whole: u64) -> Share {
+pub fn wilson(part: u64, whole: u64) -> Share {
     let (k, n) = (part as f64, (whole as f64).max(1.0));
     let (p, z2) = (k / n, 1.96f64 * 1.96);
     let middle = (p + z2 / (2.0 * n)) / (1.0 + z2 / n);

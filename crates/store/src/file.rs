@@ -377,6 +377,9 @@ impl Archive {
         let backup = rusqlite::backup::Backup::new(&self.connection, &mut copy)?;
         // All in one step: it is the state of one moment, and writers are not kept out in WAL mode.
         backup.run_to_completion(i32::MAX, Duration::from_millis(10), None)?;
+        drop(backup);
+        // One file, which nobody writes to: reading it leaves no write-ahead log beside it.
+        copy.pragma_update(None, "journal_mode", "delete")?;
         Ok(())
     }
 }
@@ -537,6 +540,39 @@ impl Read<'_> {
                 .query_map([from_s as i64], bin)?
                 .collect(),
         };
+        Ok(rows?)
+    }
+
+    /// Counts of a service from a time on and before another one, by time; so many at most.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Failed`].
+    pub fn bins_between(
+        self,
+        service: &str,
+        from_s: u64,
+        to_s: u64,
+        at_most: u32,
+    ) -> Result<Vec<Bin>, Error> {
+        let [from, to] = [from_s, to_s].map(|s| i64::try_from(s).unwrap_or(i64::MAX));
+        let rows: Result<Vec<Bin>, rusqlite::Error> = self
+            .0
+            .prepare_cached(
+                "SELECT start, reports, tried, failed FROM bin
+                 WHERE service = ? AND start >= ? AND start < ? ORDER BY start LIMIT ?",
+            )?
+            .query_map(params![service, from, to, at_most], |row| {
+                let number = |at| Ok::<u64, rusqlite::Error>(row.get::<_, i64>(at)? as u64);
+                Ok(Bin {
+                    service: service.to_owned(),
+                    start_s: number(0)?,
+                    reports: number(1)?,
+                    tried: number(2)?,
+                    failed: number(3)?,
+                })
+            })?
+            .collect();
         Ok(rows?)
     }
 
@@ -705,6 +741,14 @@ mod tests {
         assert_eq!(store.read().last_seq().expect("read"), 8);
         let beside = Archive::open(&store.read().path().expect("a file")).expect("it opens");
         assert_eq!(beside.read().last_seq().expect("read"), 8);
+        let between = |from, to, at_most| {
+            let found = store.read().bins_between("a", from, to, at_most).expect("bins");
+            found.iter().map(|bin| bin.start_s).collect::<Vec<_>>()
+        };
+        assert_eq!(between(0, u64::MAX, 10), [0, 900]);
+        assert_eq!(between(0, 900, 10), [0]);
+        assert_eq!(between(1, 901, 10), [900]);
+        assert_eq!(between(0, u64::MAX, 1), [0]);
         assert_eq!(
             store.read().document("incident", "i3").expect("read").as_deref(),
             Some("{\"n\":3}")

@@ -157,14 +157,8 @@ impl std::fmt::Debug for Question {
     }
 }
 
-/// What came of an incident, for those who are told.
-#[derive(Clone, Debug)]
-pub(crate) enum Event {
-    /// It is new, or stands elsewhere than before.
-    Stands(Arc<Incident>),
-    /// An operator said something.
-    Said(Arc<Incident>, Update),
-}
+/// An incident as it is now, for those who are told: it is new, it stands elsewhere, or an operator has done something.
+pub(crate) type Event = Arc<Incident>;
 
 /// Of a service, what the engine keeps beside the detector's state.
 #[derive(Clone, Debug, Default)]
@@ -505,7 +499,7 @@ impl Engine {
                 }
                 Ask::Attacks(attacks) => self.attacked(attacks, now_ns),
                 Ask::Deed(who, id, deed, answer) => match self.deed(&who, &id, deed, now_ns, &mut batch) {
-                    Ok((incident, event)) => deeds.push((incident, event, answer)),
+                    Ok(incident) => deeds.push((incident, answer)),
                     Err(problem) => drop(answer.send(Err(problem))),
                 },
                 Ask::Write(writing, answer) => {
@@ -560,8 +554,10 @@ impl Engine {
                     // Who left meanwhile has reported all the same.
                     let _ = answer.send(Answer::Counted);
                 }
-                for (incident, event, answer) in deeds {
+                for (incident, answer) in deeds {
+                    let event = Arc::new(incident.clone());
                     self.keep(incident);
+                    // Nobody may be listening.
                     let _ = self.events.send(event);
                     let _ = answer.send(Ok(()));
                 }
@@ -583,7 +579,7 @@ impl Engine {
                     self.persons.forget(person, service);
                     let _ = answer.send(Answer::Full);
                 }
-                for (.., answer) in deeds {
+                for (_, answer) in deeds {
                     let _ = answer.send(Err(words.clone()));
                 }
                 for answer in waiting {
@@ -731,7 +727,7 @@ impl Engine {
         deed: Deed,
         now_ns: u64,
         batch: &mut Batch,
-    ) -> Result<(Incident, Event), String> {
+    ) -> Result<Incident, String> {
         let Some(incident) = self.incidents.get(id) else {
             return Err(format!("there is no incident {id}"));
         };
@@ -741,21 +737,18 @@ impl Engine {
             who: who.to_owned(),
             text: text.to_owned(),
         };
-        let said = match &deed {
+        match &deed {
             Deed::Acknowledge => {
                 if let Some((by, _)) = &incident.acknowledged {
                     return Err(format!("{by} has it in hand already"));
                 }
                 incident.acknowledged = Some((who.to_owned(), now_ns));
-                update("is on it")
             }
             Deed::Update { text } => {
                 incident.updates.push(update(text));
-                update(text)
             }
             Deed::PostMortem { text } => {
                 incident.post_mortem = Some(update(text));
-                update(text)
             }
             Deed::Cause { cause } => {
                 let known = [
@@ -773,21 +766,18 @@ impl Engine {
                 if incident.standing == Standing::Confirmed && cause != "unknown" {
                     incident.standing = Standing::Identified;
                 }
-                update(&format!("names the cause: {cause}"))
             }
             Deed::Merge { into } => {
                 if into == id || !self.incidents.contains_key(into) {
                     return Err(format!("there is no other incident {into}"));
                 }
                 incident.merged_into = Some(into.clone());
-                update(&format!("says that it belongs to {into}"))
             }
-        };
+        }
         let entry = serde_json::json!({ "incident": id, "who": who, "deed": deed });
         batch.entries.push(("deed", entry.to_string().into_bytes()));
         batch.puts.push(document(&incident));
-        let event = Event::Said(Arc::new(incident.clone()), said);
-        Ok((incident, event))
+        Ok(incident)
     }
 
     fn keep(&mut self, incident: Incident) {
@@ -909,7 +899,7 @@ impl Engine {
         for id in events {
             if let Some(incident) = self.incidents.get(&id) {
                 // Nobody may be listening.
-                let _ = self.events.send(Event::Stands(Arc::clone(incident)));
+                let _ = self.events.send(Arc::clone(incident));
             }
         }
     }

@@ -283,12 +283,17 @@ pub(crate) async fn guard(
     }
     // What the router itself refuses says so in plain text, or not at all.
     if response.status().is_client_error() && !speaks(&response) {
+        let allowed = response.headers_mut().remove(header::ALLOW);
         let problem = refusal(response.status());
         response = if is_person {
             super::pages::refusal(&app, &asked, &problem)
         } else {
             problem.into_response()
         };
+        // RFC 9110, 15.5.6: whoever is told that a method is not allowed is told which ones are.
+        if let Some(allowed) = allowed {
+            response.headers_mut().insert(header::ALLOW, allowed);
+        }
     }
     let headers = response.headers_mut();
     for (name, value) in [

@@ -25,6 +25,8 @@ use super::pages::{self, notice};
 
 /// Characters of a comment.
 pub(crate) const COMMENT_MAX: usize = 500;
+/// Characters of the proof of work: a challenge, a colon and a number.
+pub(crate) const WORK_MAX: usize = 128;
 /// A challenge is good in the ten minutes in which it was given and in the next ones.
 const CHALLENGE_NS: u64 = 600_000_000_000;
 
@@ -177,6 +179,11 @@ async fn take(app: &App, client: Client, sent: Sent) -> Result<Answer, Problem> 
     if sent.comment.chars().count() > COMMENT_MAX {
         return Err(Problem::invalid(format!(
             "comment: more than {COMMENT_MAX} characters."
+        )));
+    }
+    if sent.work.chars().count() > WORK_MAX {
+        return Err(Problem::invalid(format!(
+            "work: more than {WORK_MAX} characters."
         )));
     }
     let keys = app.state.keys.load_full();

@@ -20,6 +20,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, broadcast, watch};
 use tower::ServiceExt;
 
+use super::api;
 use super::config::{Config, Service};
 use super::engine::{Ask, Engine, QUEUE};
 use super::http::{App, BODY_MAX, guard};
@@ -344,6 +345,7 @@ pub(crate) fn router(app: App) -> Router {
         .merge(report::routes())
         .merge(console::routes())
         .merge(notify::routes())
+        .merge(api::routes())
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(axum::middleware::from_fn_with_state(app.clone(), guard))
         .with_state(app)

@@ -130,7 +130,7 @@ impl Site {
             })
             .expect("room");
         let (events, _) = tokio::sync::broadcast::channel(64);
-        let engine = Engine::open(store, Arc::new(config), events.clone()).expect("an engine");
+        let engine = Engine::open(store, Arc::new(config), events.clone(), None).expect("an engine");
         let (asks, asked) = std::sync::mpsc::sync_channel(QUEUE);
         let app = App {
             state: engine.state(),

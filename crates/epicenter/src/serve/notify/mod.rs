@@ -222,7 +222,7 @@ async fn run_with(app: App, mut stop: watch::Receiver<bool>, times: Times) {
         tokio::select! {
             changed = stop.changed() => if changed.is_err() { break },
             event = events.recv() => match event {
-                Ok(Event::Stands(incident) | Event::Said(incident, _)) => sender.plan.see(now_ns(&app), &incident),
+                Ok(incident) => sender.plan.see(now_ns(&app), &incident),
                 // What was missed is seen in how things are.
                 Err(RecvError::Lagged(_)) => sender.look_at_all(),
                 Err(RecvError::Closed) => break,

@@ -43,7 +43,7 @@ impl Tracker {
         let config = Arc::new(Config::parse(&text).expect("settings"));
         let store = Store::open(&folder.join("data.db"), Limits::default()).expect("a store");
         let (events, _) = broadcast::channel(64);
-        let engine = Engine::open(store, config, events.clone()).expect("an engine");
+        let engine = Engine::open(store, config, events.clone(), None).expect("an engine");
         let state = engine.state();
         let (asks, asked) = mpsc::sync_channel(64);
         let thread = std::thread::spawn(move || engine.run(&asked));
@@ -98,7 +98,7 @@ impl Tracker {
 
     /// News of an incident, until the task has heard them.
     async fn happens(&self, incident: Incident) {
-        let event = Event::Stands(Arc::new(incident));
+        let event = Arc::new(incident);
         let began = Instant::now();
         while self.app.events.send(event.clone()).is_err() {
             assert!(began.elapsed() < Duration::from_secs(5), "nobody listens");

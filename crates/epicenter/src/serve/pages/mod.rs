@@ -315,11 +315,6 @@ async fn robots() -> impl IntoResponse {
     )
 }
 
-/// The page for an address that is none.
-pub(crate) async fn not_found(State(app): State<App>, headers: HeaderMap) -> Response<Body> {
-    refusal(&app, &headers, &Problem::not_found("There is no such page."))
-}
-
 /// A refusal as a page, for those who read one.
 pub(crate) fn refusal(app: &App, headers: &HeaderMap, problem: &Problem) -> Response<Body> {
     let language = language(app, headers, None);

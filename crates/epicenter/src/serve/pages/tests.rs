@@ -313,6 +313,7 @@ fn view(kind: Kind, version: u64) -> View {
                 vectors: words("SYN flood"),
                 headline: words("SYN flood on 192.0.2.10"),
                 is_running: true,
+                is_withdrawn: false,
             }]
         } else {
             Vec::new()
@@ -673,6 +674,7 @@ fn app(kinds: &[Kind]) -> App {
         keys: arc_swap::ArcSwap::default(),
         counters: Counters::default(),
         is_full: false.into(),
+        letters: crate::serve::notify::Letters::default(),
         alive_ns: 0.into(),
     };
     App {
