@@ -22,7 +22,7 @@ use tokio::sync::{Notify as Wake, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 
 use super::config::{Config, Notify, NotifyKind};
-use super::engine::{Event, Writing};
+use super::engine::Writing;
 use super::http::{App, Problem};
 use crate::args::NotifyArgs;
 use crate::tell;
