@@ -18,7 +18,8 @@
       const utc = element.textContent;
       const otherDay = at.getDate() !== at.getUTCDate();
       const local = utc.length > 10 || otherDay ? `${day.format(at)} ${clock.format(at)}` : clock.format(at);
-      element.textContent = `${local} (${utc})`;
+      // The date of UTC only where it is another one.
+      element.textContent = `${local} (${otherDay ? utc : utc.slice(-9)})`;
       element.title = full.format(at);
     }
     for (const labels of root.querySelectorAll('.day .labels')) {

@@ -191,7 +191,7 @@ pub(crate) fn table(caption: &str, columns: &[(&str, bool)], rows: &Markup) -> M
 
 /// A share of counted reports with its interval, 95 % (Wilson).
 pub(crate) fn wilson(part: u64, whole: u64) -> [f64; 3] {
-    let (part, n) = (part as f64, whole.max(1) as f64);
+    let (part, n) = (part.min(whole) as f64, whole.max(1) as f64);
     let (p, z) = (part / n, 1.96f64);
     let middle = (p + z * z / (2.0 * n)) / (1.0 + z * z / n);
     let half = z / (1.0 + z * z / n) * (p * (1.0 - p) / n + z * z / (4.0 * n * n)).sqrt();

@@ -24,6 +24,16 @@ pub(crate) fn render(view: &View, config: &Config, around: &Around<'_>, language
     let service = &view.service;
     let now_ns = view.at_ns;
     let past: Vec<&Incident> = view.past.iter().map(|incident| &**incident).collect();
+    let is_open = |incident: &&&Incident| {
+        view.incident
+            .as_deref()
+            .is_some_and(|open| open.id == incident.id)
+    };
+    let over: Vec<&&Incident> = past
+        .iter()
+        .filter(|incident| !is_open(incident))
+        .take(PAST)
+        .collect();
     let total: u64 = view.bins.iter().map(|bin| bin.reports).sum();
     let has_probes = !service.probe.is_empty() || !view.probes.is_empty();
     let main = html! {
@@ -49,8 +59,8 @@ pub(crate) fn render(view: &View, config: &Config, around: &Around<'_>, language
         (neighbours(view, around, language))
         section aria-labelledby="past" {
             h2 id="past" { (texts.past_title) }
-            @if past.is_empty() { p.soft { (texts.past_none) } } @else {
-                ul.past { @for incident in past.iter().take(PAST) { (incident::line(incident, None, now_ns, language)) } }
+            @if over.is_empty() { p.soft { (texts.past_none) } } @else {
+                ul.past { @for incident in &over { (incident::line(incident, None, now_ns, language)) } }
             }
         }
     };
@@ -239,7 +249,7 @@ fn timeline(view: &View, around: &Around<'_>, language: Language) -> Markup {
     html! {
         section aria-labelledby="timeline" {
             h2 id="timeline" { (texts.timeline_title) }
-            (incident::timeline(incident, view.at_ns, language))
+            (incident::timeline(incident, true, view.at_ns, language))
             @if !view.standing.is_trouble() && let Some(cause) = because(incident, around, language) { p { (cause) } }
             p { a href={ "/incidents/" (super::front::encode(&incident.id)) } { (texts.incident_link) } }
         }

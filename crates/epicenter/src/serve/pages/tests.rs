@@ -273,7 +273,7 @@ fn view(kind: Kind, version: u64) -> View {
             _ if is_attacked => (3, 3),
             _ => (0, 3),
         },
-        failing_since_ns: is_attacked.then(|| NOW_NS - 94 * MINUTE),
+        failing_since_ns: is_attacked.then_some(NOW_NS - 94 * MINUTE),
         probes: if kind == Kind::Learning {
             Vec::new()
         } else {
@@ -556,6 +556,33 @@ fn every_page_is_sound_in_every_language() {
     }
 }
 
+#[test]
+fn nothing_is_told_twice() {
+    let config = config(&KINDS);
+    let mut view = view(Kind::Surge, 1);
+    let page = |view: &View| around(|around| service::render(view, &config, around, Language::English));
+    let times = |page: &str, what: &str| page.matches(what).count();
+    let open = page(&view);
+    assert_eq!(times(&open, "/incidents/surge-20250310-0930"), 1);
+    assert!(open.contains("No incident is known."));
+    let incident = view.incident.take().expect("it is open");
+    let over = page(&view);
+    assert_eq!(times(&over, "/incidents/surge-20250310-0930"), 1);
+    assert!(!over.contains("No incident is known.") && !over.contains("Timeline"));
+    let its_own = around(|around| {
+        incident::render(
+            &incident,
+            Some(&view.service),
+            &config,
+            around,
+            NOW_NS,
+            Language::English,
+        )
+    });
+    assert_eq!(times(&its_own, "We filter at our upstream."), 1);
+    assert_eq!(times(&its_own, "has it in hand."), 1);
+}
+
 /// The text of a page without its elements.
 fn text(page: &str) -> String {
     let mut out = String::new();
@@ -703,7 +730,7 @@ async fn body(response: Response<Body>) -> String {
     String::from_utf8(bytes.to_vec()).expect("text")
 }
 
-fn header_of<'a>(response: &'a Response<Body>, name: header::HeaderName) -> &'a str {
+fn header_of(response: &Response<Body>, name: header::HeaderName) -> &str {
     response
         .headers()
         .get(name)
