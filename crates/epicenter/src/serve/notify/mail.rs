@@ -172,8 +172,24 @@ fn failure(error: &lettre::transport::smtp::Error) -> Failure {
         None if error.is_timeout() => Failure::passing("the mail server does not answer"),
         None if error.is_tls() => Failure::passing("the mail server: TLS failed"),
         None if error.is_client() => Failure::passing("the mail server does not offer what is needed"),
-        None => Failure::passing("the mail server cannot be reached"),
+        // What the system or TLS says; the rest may repeat what was said to the server.
+        None => match system_error(error) {
+            Some(words) => Failure::passing(format!("the mail server cannot be reached: {words}")),
+            None => Failure::passing("the mail server cannot be reached"),
+        },
     }
+}
+
+/// The error of the system behind an error.
+fn system_error(error: &lettre::transport::smtp::Error) -> Option<String> {
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        if let Some(error) = error.downcast_ref::<std::io::Error>() {
+            return Some(error.to_string());
+        }
+        source = error.source();
+    }
+    None
 }
 
 #[cfg(test)]

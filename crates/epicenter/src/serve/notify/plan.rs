@@ -526,8 +526,9 @@ impl Planner {
 
     /// Forgets those who are told no more, and what has been over longest; returns the names of their documents.
     fn clear(&mut self) -> Vec<String> {
-        let mut over: BTreeMap<&str, Vec<(u64, &(String, String))>> = BTreeMap::new();
-        let mut gone: Vec<(String, String)> = Vec::new();
+        type Key = (String, String);
+        let mut over: BTreeMap<&str, Vec<(u64, &Key)>> = BTreeMap::new();
+        let mut gone: Vec<Key> = Vec::new();
         for (key, told) in &self.told {
             if !self.by_id.contains_key(&told.audience) {
                 gone.push(key.clone());
