@@ -220,6 +220,36 @@ mod tests {
         assert_eq!(server(&mail("mx.example.org", MailTls::Starttls)).1, 587);
     }
 
+    #[tokio::test]
+    async fn a_server_that_is_not_there_is_told_as_such() {
+        let free = std::net::TcpListener::bind("127.0.0.1:0")
+            .expect("a port")
+            .local_addr()
+            .expect("an address");
+        let letter = Letter {
+            to: "ann@example.net".to_owned(),
+            subject: "a".to_owned(),
+            text: "b".to_owned(),
+            key: "c".to_owned(),
+            unsubscribe: None,
+        };
+        let failure = send(
+            &mail(&free.to_string(), MailTls::None),
+            &letter,
+            &Times::default(),
+        )
+        .await
+        .expect_err("nobody there");
+        assert!(!failure.is_final);
+        assert!(
+            failure
+                .reason
+                .starts_with("the mail server cannot be reached: Connection refused"),
+            "{}",
+            failure.reason
+        );
+    }
+
     #[test]
     fn addresses_are_read() {
         assert_eq!(
