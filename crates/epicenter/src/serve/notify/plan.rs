@@ -526,8 +526,9 @@ impl Planner {
 
     /// Forgets those who are told no more, and what has been over longest; returns the names of their documents.
     fn clear(&mut self) -> Vec<String> {
-        let mut over: BTreeMap<&str, Vec<(u64, &(String, String))>> = BTreeMap::new();
-        let mut gone: Vec<(String, String)> = Vec::new();
+        type Key = (String, String);
+        let mut over: BTreeMap<&str, Vec<(u64, &Key)>> = BTreeMap::new();
+        let mut gone: Vec<Key> = Vec::new();
         for (key, told) in &self.told {
             if !self.by_id.contains_key(&told.audience) {
                 gone.push(key.clone());
@@ -737,6 +738,22 @@ pub(super) mod tests {
         less.services.remove("shop");
         plan.configure(100 * S, less);
         assert_eq!(kinds(&plan.due(130 * S)), one("visitors:shop", "a", Kind::Ends));
+    }
+
+    #[test]
+    fn other_settings_end_what_was_told_and_forget_who_is_told_no_more() {
+        let mut plan = Planner::load(rules(&[("ops", &[]), ("old", &[])]), &[]);
+        plan.see(0, &incident("a", "shop", Standing::Confirmed));
+        assert_eq!(plan.due(30 * S).messages.len(), 2);
+        // One is told of the bank alone from now on, the other of nothing.
+        assert!(plan.configure(40 * S, rules(&[("ops", &["bank"])])));
+        assert!(!plan.configure(41 * S, rules(&[("ops", &["bank"])])));
+        plan.see(50 * S, &incident("b", "shop", Standing::Confirmed));
+        plan.see(50 * S, &incident("a", "shop", Standing::Resolved));
+        let due = plan.due(80 * S);
+        assert_eq!(kinds(&due), one("ops", "a", Kind::Ends));
+        assert_eq!(due.deletes, ["old a"]);
+        assert_eq!(plan.next_ns(), None);
     }
 
     const STANDINGS: [Standing; 6] = [

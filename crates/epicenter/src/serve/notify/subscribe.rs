@@ -218,10 +218,14 @@ async fn confirm(State(app): State<App>, Query(link): Query<Link>) -> Result<Res
     let of = id.clone();
     let (known, count) = app
         .read(move |read| {
-            Ok((
-                read.document(SUBSCRIPTION, &of)?,
-                read.documents(SUBSCRIPTION)?.len(),
-            ))
+            let known = read.document(SUBSCRIPTION, &of)?;
+            // All are counted only where there will be one more: whoever comes again costs nothing.
+            let count = if known.is_none() {
+                read.documents(SUBSCRIPTION)?.len()
+            } else {
+                0
+            };
+            Ok((known, count))
         })
         .await?;
     if known.is_none() {
