@@ -315,7 +315,13 @@ pub(crate) fn brigade(one: &Reporting, names: &BTreeMap<u32, &str>) -> Markup {
     }
 }
 
-pub(crate) fn service(app: &App, seat: &Seat, view: &View, networks: &[Reporting]) -> Html<String> {
+pub(crate) fn service(
+    app: &App,
+    seat: &Seat,
+    view: &View,
+    look: &Look,
+    networks: &[Reporting],
+) -> Html<String> {
     let numbered: Vec<u32> = networks.iter().take(NETWORKS).map(|one| one.network).collect();
     let names = app.atlas.networks(&numbered);
     let brigades: Vec<&Reporting> = networks.iter().filter(|one| one.is_brigade()).collect();
@@ -355,6 +361,9 @@ pub(crate) fn service(app: &App, seat: &Seat, view: &View, networks: &[Reporting
             p.soft { "Of " (counted(all, "report", "reports")) " of the last day the detector counts " (count(let_in.round() as u64))
                 " at most: in a minute one network may add one report and three times its usual share of what counts." }
         }
+        p.soft { "Since the start of the program " (counted(look.repeated, "report was", "reports were"))
+            " repeated by persons who had reported within half an hour, and " (counted(look.limited, "was", "were"))
+            " beyond the limit of a network: none of them counts." }
         (probes(view))
         @if !view.past.is_empty() {
             h2 { "Incidents" }
