@@ -144,6 +144,10 @@ pub(crate) struct Look {
     pub(crate) uncounted: (u64, u64),
     /// How far the system's clock is behind ours, in seconds.
     pub(crate) behind_s: u64,
+    /// Reports of the service that was named which were not counted since the start: by persons who had reported within half an hour,
+    /// and beyond the limit of a network.
+    pub(crate) repeated: u64,
+    pub(crate) limited: u64,
     /// The usual share of each network in the reports of the service that was named.
     pub(crate) usual: BTreeMap<u32, f64>,
 }
@@ -167,6 +171,9 @@ struct Track {
     probings: BTreeMap<(String, usize), Probing>,
     is_changed: bool,
     version: u64,
+    /// Reports that were not counted since the start: by persons who had reported, and beyond the limit of their network.
+    repeated: u64,
+    limited: u64,
 }
 
 /// What is saved of a track.
@@ -520,7 +527,10 @@ impl Engine {
                 Ask::Drive(to_ns, heard) => self.drive(to_ns, &heard),
                 Ask::Look(service, answer) => {
                     // Who left meanwhile does not want to know any more.
+                    let track = self.tracks.get(service.as_str());
                     let _ = answer.send(Look {
+                        repeated: track.map_or(0, |track| track.repeated),
+                        limited: track.map_or(0, |track| track.limited),
                         uncounted: self.watch.uncounted(),
                         behind_s: self.behind_s,
                         usual: self.watch.usual(&service),
@@ -627,6 +637,9 @@ impl Engine {
             *so_far = so_far.saturating_add(1);
             if *so_far > self.config.reports.per_network {
                 self.state.counters.limited.fetch_add(1, Ordering::Relaxed);
+                if let Some(track) = self.tracks.get_mut(report.service.as_str()) {
+                    track.limited += 1;
+                }
                 return Answer::TooMany;
             }
         }
@@ -634,6 +647,9 @@ impl Engine {
             Answer::Counted
         } else {
             self.state.counters.repeated.fetch_add(1, Ordering::Relaxed);
+            if let Some(track) = self.tracks.get_mut(report.service.as_str()) {
+                track.repeated += 1;
+            }
             Answer::Already
         }
     }
