@@ -414,18 +414,10 @@ impl Atlas {
         self.unusable
     }
 
-    /// Names of networks by AS number, of those of the numbers that this atlas knows. All places are gone through, so many are asked for at
-    /// once.
+    /// Names of networks by AS number, of those of the numbers that this atlas knows.
     pub fn networks(&self, numbers: &[u32]) -> std::collections::BTreeMap<u32, &str> {
-        let mut found = std::collections::BTreeMap::new();
-        for place in &self.parts.places {
-            if place.asn != 0 && numbers.contains(&place.asn) {
-                found
-                    .entry(place.asn)
-                    .or_insert(self.parts.names[place.name as usize].as_str());
-            }
-        }
-        found
+        let named = |asn: &u32| Some((*asn, self.network(*asn)?));
+        numbers.iter().filter_map(named).collect()
     }
 
     /// Whether any country is known to this atlas by this code.

@@ -55,6 +55,21 @@ pub(crate) enum Command {
         after_help = "Examples:\n  epicenter config --show > epicenter.toml\n  epicenter config --check epicenter.toml\n\nExit codes: 0 it is sound, 1 it is not (the text says where and why), 2 usage."
     )]
     Config(ConfigArgs),
+    /// Take services over from another program; prints a configuration, and says what it could not take
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  epicenter import uptime-kuma Uptime_Kuma_Backup.json > epicenter.toml\n  epicenter import gatus config.yaml > epicenter.toml"
+    )]
+    Import(ImportCommand),
+    /// Copy the data file of `serve`, also while it runs, and check the copy
+    #[command(after_help = "Example:\n  epicenter backup epicenter.db epicenter-monday.db")]
+    Backup(BackupArgs),
+    /// Check the journal in a data file
+    #[command(
+        subcommand,
+        after_help = "Example:\n  epicenter journal verify epicenter.db\n\nExit codes: 0 it holds, 1 it does not (the text names the first entry) or cannot be read, 2 usage."
+    )]
+    Journal(JournalCommand),
     /// Probe the services of a tracker from here, or those of a configuration once
     #[command(
         after_help = "Examples:\n  epicenter probe --join https://status.example.org --place Madrid --token-file agent.token\n  epicenter probe --once epicenter.toml\n  epicenter probe --once epicenter.toml shop\n\nExit codes of --once: 0 all are up, 1 one is not, or the configuration cannot be read, 2 usage."
@@ -77,21 +92,6 @@ pub(crate) enum Command {
         after_help = "Examples:\n  epicenter notify --test epicenter.toml\n\nExit codes: 0 all took it, 1 somebody did not (the text says why), 2 usage."
     )]
     Notify(NotifyArgs),
-    /// Take services over from another program; prints a configuration, and says what it could not take
-    #[command(
-        subcommand,
-        after_help = "Examples:\n  epicenter import uptime-kuma Uptime_Kuma_Backup.json > epicenter.toml\n  epicenter import gatus config.yaml > epicenter.toml"
-    )]
-    Import(ImportCommand),
-    /// Copy the data file of `serve`, also while it runs, and check the copy
-    #[command(after_help = "Example:\n  epicenter backup epicenter.db epicenter-monday.db")]
-    Backup(BackupArgs),
-    /// Check the journal in a data file
-    #[command(
-        subcommand,
-        after_help = "Example:\n  epicenter journal verify epicenter.db\n\nExit codes: 0 it holds, 1 it does not (the text names the first entry) or cannot be read, 2 usage."
-    )]
-    Journal(JournalCommand),
     /// Find surges, silences and breaks in any series, with a budget of false incidents
     #[command(
         after_help = "Examples:\n  epicenter detect reports.csv\n  epicenter detect --side up --budget 1/month --format json reports.csv\n  epicenter detect --kind metric --format html -o latency.html latency.csv\n  cut -d, -f1,3 wide.csv | epicenter detect --format csv -"

@@ -718,6 +718,14 @@ mod tests {
             .map(|bin| (bin.start_s, bin.reports))
             .collect();
         assert_eq!(bins, [(0, 1), (900, 5)]);
+        let between = |from, to, at_most| {
+            let found = store.read().bins_between("a", from, to, at_most).expect("bins");
+            found.iter().map(|bin| bin.start_s).collect::<Vec<_>>()
+        };
+        assert_eq!(between(0, u64::MAX, 10), [0, 900]);
+        assert_eq!(between(0, 900, 10), [0]);
+        assert_eq!(between(1, 901, 10), [900]);
+        assert_eq!(between(0, u64::MAX, 1), [0]);
         let mut acts = Vec::new();
         store
             .read()
@@ -741,14 +749,6 @@ mod tests {
         assert_eq!(store.read().last_seq().expect("read"), 8);
         let beside = Archive::open(&store.read().path().expect("a file")).expect("it opens");
         assert_eq!(beside.read().last_seq().expect("read"), 8);
-        let between = |from, to, at_most| {
-            let found = store.read().bins_between("a", from, to, at_most).expect("bins");
-            found.iter().map(|bin| bin.start_s).collect::<Vec<_>>()
-        };
-        assert_eq!(between(0, u64::MAX, 10), [0, 900]);
-        assert_eq!(between(0, 900, 10), [0]);
-        assert_eq!(between(1, 901, 10), [900]);
-        assert_eq!(between(0, u64::MAX, 1), [0]);
         assert_eq!(
             store.read().document("incident", "i3").expect("read").as_deref(),
             Some("{\"n\":3}")

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 use atlas::{Country, Prefix};
 use detect::rails::Stage;
 use incident::outage::{Attacked, Probe, Report, Watch};
+use incident::verdict::Evidence;
 use serde::{Deserialize, Serialize};
 use store::{Batch, Store};
 use tokio::sync::{oneshot, watch};
@@ -22,7 +23,7 @@ use super::cache::Pages;
 use super::clock::{Clock, Reading};
 use super::config::{Config, Service};
 use super::state::{
-    Attack, BIN_NETWORKS_MAX, BIN_S, BINS, Bin, INCIDENTS_MAX, Incident, Keys, Probing, Slot, Standing,
+    Attack, BIN_NETWORKS_MAX, BIN_S, BINS, Bin, INCIDENTS_MAX, Incident, Keys, Probing, Said, Slot, Standing,
     State, Update, View,
 };
 use crate::case_json::time;
@@ -233,6 +234,8 @@ pub(crate) struct Engine {
     limits_minute: u64,
     incidents: BTreeMap<String, Arc<Incident>>,
     attacks: Vec<Attack>,
+    /// Verdicts on what was said, by service.
+    said: BTreeMap<String, Vec<Said>>,
     /// Since when and until when exports were heard.
     watched: Option<(u64, u64)>,
     clock: Clock,
@@ -281,6 +284,11 @@ impl Engine {
                 Err(error) => tell(&format!("incident {id} in the data file cannot be read: {error}")),
             }
         }
+        let mut said = BTreeMap::new();
+        for (slug, text) in read.documents("said")? {
+            // Of another form: judged anew when there is evidence.
+            said.insert(slug, serde_json::from_str(&text).unwrap_or_default());
+        }
         let tracks = bins
             .into_iter()
             .map(|(slug, bins)| {
@@ -314,6 +322,7 @@ impl Engine {
             limits_minute: 0,
             incidents,
             attacks: Vec::new(),
+            said,
             watched: None,
             driven_ns: None,
             began,
@@ -906,6 +915,7 @@ impl Engine {
             batch.puts.push(document(&incident));
             self.keep(incident);
         }
+        self.hold_claims(&outages, now_ns, &mut batch);
         if !batch.is_empty()
             && let Err(error) = self.store.commit(&batch)
         {
@@ -917,6 +927,65 @@ impl Engine {
                 // Nobody may be listening.
                 let _ = self.events.send(Arc::clone(incident));
             }
+        }
+    }
+
+    /// Holds what was said against what is known, for as long as there is something to hold it against; verdicts stay when it is gone.
+    fn hold_claims(&mut self, outages: &[incident::outage::Outage], now_ns: u64, batch: &mut Batch) {
+        let config = Arc::clone(&self.config);
+        for service in &config.service {
+            let Some(claims) = config.statements.get(&service.slug) else {
+                continue;
+            };
+            let incidents: Vec<incident::case::Incident> = self
+                .attacks
+                .iter()
+                .filter(|attack| is_on(attack, service))
+                .filter_map(|attack| attack.incident.as_deref().cloned())
+                .collect();
+            let outages: Vec<_> = outages
+                .iter()
+                .filter(|outage| outage.service == service.slug)
+                .cloned()
+                .collect();
+            if incidents.is_empty() && outages.is_empty() {
+                continue;
+            }
+            let made: Vec<_> = claims
+                .iter()
+                .filter(|claim| claim.at_ns.is_none_or(|at| at <= now_ns))
+                .cloned()
+                .collect();
+            let case = incident::Case {
+                inputs: Vec::new(),
+                exporters: Vec::new(),
+                incidents,
+                outages,
+                signals: Vec::new(),
+                scans: Vec::new(),
+                verdicts: Vec::new(),
+                caveats: Vec::new(),
+            };
+            let verdicts = incident::judge(&made, &case.incidents, &Evidence::of(&case));
+            let said: Vec<Said> = verdicts.iter().map(|verdict| Said::of(verdict, now_ns)).collect();
+            let before = self.said.get(&service.slug);
+            // The same words a minute later are no news.
+            let is_same = before.is_some_and(|before| {
+                before.len() == said.len()
+                    && before.iter().zip(&said).all(|(a, b)| {
+                        Said {
+                            judged_ns: b.judged_ns,
+                            ..a.clone()
+                        } == *b
+                    })
+            });
+            if is_same {
+                continue;
+            }
+            if let Ok(text) = serde_json::to_string(&said) {
+                batch.puts.push(("said", service.slug.clone(), text));
+            }
+            self.said.insert(service.slug.clone(), said);
         }
     }
 
@@ -944,6 +1013,7 @@ impl Engine {
                 &self.watch,
                 past,
                 &self.attacks,
+                self.said.get(slug).cloned().unwrap_or_default(),
                 now_ns,
             )));
             slot.changed.send_replace(version);
@@ -984,7 +1054,15 @@ impl Engine {
                 .retain(|(_, probe), _| *probe < service.probe.len());
             track.is_changed = true;
             let slot = known.get(&slug).cloned().unwrap_or_else(|| {
-                let view = view(service, track, &self.watch, Vec::new(), &self.attacks, now_ns);
+                let view = view(
+                    service,
+                    track,
+                    &self.watch,
+                    Vec::new(),
+                    &self.attacks,
+                    Vec::new(),
+                    now_ns,
+                );
                 Arc::new(Slot {
                     view: arc_swap::ArcSwap::new(Arc::new(view)),
                     changed: watch::Sender::new(0),
@@ -1216,6 +1294,7 @@ fn view(
     watch: &Watch,
     mut past: Vec<Arc<Incident>>,
     attacks: &[Attack],
+    said: Vec<Said>,
     now_ns: u64,
 ) -> View {
     let now = watch.now(&service.slug);
@@ -1252,6 +1331,7 @@ fn view(
             .collect(),
         incident,
         past,
+        said,
         service: service.clone(),
         pages: Pages::default(),
     }

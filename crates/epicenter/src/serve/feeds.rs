@@ -234,7 +234,8 @@ fn svg(name: &str, words: &str, colour: &str, round: bool) -> String {
         )
     };
     format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{all}\" height=\"20\" viewBox=\"0 0 {all} 20\" role=\"img\" aria-label=\"{told}\">\
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{all}\" height=\"20\" viewBox=\"0 0 {all} 20\" \
+         role=\"img\" aria-label=\"{told}\">\
          <title>{told}</title><clipPath id=\"r\"><rect width=\"{all}\" height=\"20\" rx=\"{radius}\"/></clipPath>\
          <g clip-path=\"url(#r)\"><rect width=\"{left}\" height=\"20\" fill=\"#333a42\"/>\
          <rect x=\"{left}\" width=\"{right}\" height=\"20\" fill=\"{colour}\"/></g>\

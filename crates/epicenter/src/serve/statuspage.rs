@@ -145,7 +145,7 @@ pub(crate) fn base(config: &Config) -> String {
 
 /// The page of an incident.
 pub(crate) fn page_of(config: &Config, id: &str) -> String {
-    format!("{}/incident/{id}", base(config))
+    format!("{}/incidents/{id}", base(config))
 }
 
 fn is_open(incident: &Incident) -> bool {
@@ -431,6 +431,7 @@ mod tests {
             past: Vec::new(),
             incident: None,
             pages: super::super::cache::Pages::default(),
+            said: Vec::new(),
             ..*before
         };
         slot.view.store(Arc::new(now));

@@ -8,14 +8,12 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
 
+use super::super::api::told;
 use super::super::engine::Deed;
 use super::super::http::{App, Problem};
-use super::super::state::{Incident, Update};
 use super::session::{Scope, bearer};
 use super::{act, prose};
-use crate::case_json::time;
 
 pub(crate) fn routes() -> Router<App> {
     Router::new()
@@ -55,27 +53,13 @@ async fn perform(
     // Who asks first: what is wrong with a body is nobody else's business.
     let who = bearer(app, headers, Scope::Operate).await?;
     let incident = act(app, &who.name, id, deed()?).await?;
-    let body = told(&incident).to_string();
+    // In the form in which everybody gets it: that one is a promise.
+    let body = told(&incident, &app.atlas).to_string();
     let headers = [
         (header::CONTENT_TYPE, "application/json"),
         (header::CACHE_CONTROL, "no-store"),
     ];
     Ok((status, headers, body).into_response())
-}
-
-/// What operators have said of an incident.
-fn told(incident: &Incident) -> Value {
-    let said = |update: &Update| json!({ "at": time(update.at_ns), "by": update.who, "text": update.text });
-    json!({
-        "id": incident.id,
-        "service": incident.service,
-        "standing": incident.standing.name(),
-        "cause": incident.told_cause(),
-        "acknowledged": incident.acknowledged.as_ref().map(|(who, at_ns)| json!({ "at": time(*at_ns), "by": who })),
-        "updates": incident.updates.iter().map(said).collect::<Vec<_>>(),
-        "post_mortem": incident.post_mortem.as_ref().map(said),
-        "merged_into": incident.merged_into,
-    })
 }
 
 fn read<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<T, Problem> {

@@ -8,7 +8,7 @@ mod chart;
 pub(crate) mod files;
 mod front;
 mod incident;
-mod layout;
+pub(crate) mod layout;
 mod live;
 mod map;
 pub(crate) mod notice;

@@ -85,6 +85,7 @@ fn configured(kind: Kind) -> Service {
         networks: Vec::new(),
         symptoms,
         neighbours: vec!["quiet".to_owned(), "surge".to_owned(), "gone".to_owned()],
+        claims: None,
         probe: if kind == Kind::Learning {
             Vec::new()
         } else {
@@ -314,10 +315,12 @@ fn view(kind: Kind, version: u64) -> View {
                 headline: words("SYN flood on 192.0.2.10"),
                 is_running: true,
                 is_withdrawn: false,
+                incident: None,
             }]
         } else {
             Vec::new()
         },
+        said: Vec::new(),
         past: incident.iter().cloned().collect(),
         incident,
         bins,
