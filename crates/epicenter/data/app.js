@@ -92,7 +92,8 @@
   });
 
   // News: a newer page takes the place of what is shown, unless somebody is in the middle of something.
-  const isBusy = () => working || document.activeElement?.closest('form') || document.hidden;
+  const isBusy = () => working || document.hidden || document.activeElement?.closest('form') || $('#comment')?.value
+    || !getSelection().isCollapsed;
   const news = $('#news');
   const replace = async (address) => {
     const answer = await fetch(address, { headers: { accept: 'text/html' } });

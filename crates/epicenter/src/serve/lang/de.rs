@@ -72,7 +72,7 @@ pub(super) const TEXTS: Texts = Texts {
     report_work: "Vor einer Meldung bittet diese Seite den Browser um einen Augenblick Arbeit, und dafür braucht sie JavaScript.",
     report_wait: "Einen Augenblick …",
     chart_title: "Die letzten 24 Stunden",
-    chart_caption: "Meldungen in jeder Viertelstunde. Im Band liegen 95 % der Viertelstunden, wenn Leute zufällig und so oft wie üblich melden; Balken, die herausragen, sind rot. Schattiert: Zeiten mit Störung.",
+    chart_caption: "Meldungen in jeder Viertelstunde. Im Band liegen 95\u{a0}% der Viertelstunden, wenn Leute zufällig und so oft wie üblich melden; Balken, die herausragen, sind rot. Schattiert: Zeiten mit Störung.",
     chart_about: "Meldungen in jeder Viertelstunde von {from} bis {to}: höchstens {most}, um {when}. Alle Zahlen stehen in der Tabelle darunter.",
     chart_numbers: "Die Zahlen dieses Diagramms",
     reports: "Meldungen",
@@ -175,7 +175,7 @@ pub(super) const TEXTS: Texts = Texts {
     about_decides: "Wie entschieden wird",
     about_decides_1: "Für jeden Dienst lernen wir, wie viele Meldungen zu jeder Stunde des Tages und der Woche üblich sind. Eine Störung wird vermutet und dann bestätigt, wenn mehr Leute melden, als der Zufall erklären kann, oder wenn Prüfungen von mehreren Orten fehlschlagen. Bis genug gelernt ist, sagen wir, dass wir es noch nicht wissen.",
     about_decides_2: "Meldungen aus wenigen Netzen allein genügen nicht: Wer sich abgestimmt beschwert, macht daraus noch keine Störung.",
-    about_decides_3: "Das Band in einem Diagramm enthält 95 % der Viertelstunden, wenn Leute unabhängig voneinander und so oft wie üblich melden.",
+    about_decides_3: "Das Band in einem Diagramm enthält 95\u{a0}% der Viertelstunden, wenn Leute unabhängig voneinander und so oft wie üblich melden.",
     about_limits: "Was wir nicht wissen können",
     about_limits_1: "Meldungen sagen, dass Leute Probleme haben, nicht, wie viele sie haben. Eine Ursache nennen wir nur, wo etwas sie zeigt, und dazu, wie sicher wir sind. Angriff nennen wir etwas nur, wo der Datenverkehr einen zeigt.",
     // Mit Zahl.

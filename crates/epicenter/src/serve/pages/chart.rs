@@ -174,13 +174,15 @@ pub(crate) fn chart(
                 }
                 g.labels aria-hidden="true" {
                     @for step in steps.iter().skip(1) {
-                        text x="-6" y=(short(4.0 + f64::from(HEIGHT) * (1.0 - step / top))) text-anchor="end" { (language.number(*step as u64)) }
+                        @let at = short(4.0 + f64::from(HEIGHT) * (1.0 - step / top));
+                        text x="-6" y=(at) text-anchor="end" { (language.number(*step as u64)) }
                     }
                     @let below = HEIGHT + if has_probes { 30 } else { 14 };
                     text x="-6" y=(below) text-anchor="end" { "UTC" }
                     @for (n, at) in hours.enumerate() {
                         @let x = short(100.0 * across(at - from_s) / count);
-                        text class=(if n % 2 == 1 { "hour odd" } else { "hour" }) x={ (x) "%" } y=(below) text-anchor="middle" data-at=(at) { (clock(at)) }
+                        @let class = if n % 2 == 1 { "hour odd" } else { "hour" };
+                        text class=(class) x={ (x) "%" } y=(below) text-anchor="middle" data-at=(at) { (clock(at)) }
                     }
                 }
                 @if has_probes { (strip(bins)) }
@@ -299,7 +301,9 @@ fn numbers(bins: &[Bin], bands: &[Option<(u64, u64, f64)>], has_probes: bool, la
                     }
                     None => { td.num { (texts.unknown) } td.num { "–" } }
                 }
-                @if has_probes { td.num { @if bin.tried > 0 { (language.number(bin.failed)) "/" (language.number(bin.tried)) } @else { "–" } } }
+                @if has_probes {
+                    td.num { @if bin.tried > 0 { (language.number(bin.failed)) "/" (language.number(bin.tried)) } @else { "–" } }
+                }
             }
         }
     };

@@ -447,6 +447,7 @@ fn neighbours(view: &View, around: &Around<'_>, language: Language) -> Markup {
         .service
         .neighbours
         .iter()
+        .filter(|slug| **slug != view.service.slug)
         .take(20)
         .filter_map(|slug| {
             let (name, standing) = (around.service)(slug)?;

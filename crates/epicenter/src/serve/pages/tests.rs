@@ -773,6 +773,14 @@ async fn pages_are_sent_once_and_in_the_language_that_is_asked_for() {
 
     let chosen = get(&app, "/?lang=fr&q=surge", &[("cookie", "a=b; lang=de")]).await;
     assert!(header_of(&chosen, header::SET_COOKIE).starts_with("lang=fr; Path=/; Max-Age="));
+    // Who comes back to a language has it again, although the browser has that page already.
+    let first = get(&app, "/?lang=fr", &[]).await;
+    let known = [
+        ("if-none-match", header_of(&first, header::ETAG)),
+        ("cookie", "lang=de"),
+    ];
+    let back = get(&app, "/?lang=fr", &known).await;
+    assert!(header_of(&back, header::SET_COOKIE).starts_with("lang=fr;"));
     let kept = get(&app, "/", &[("cookie", "a=b; lang=de")]).await;
     assert_eq!(
         (
