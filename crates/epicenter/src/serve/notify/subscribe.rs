@@ -159,7 +159,8 @@ async fn subscribe(
         StatusCode::ACCEPTED,
         "Look into your mail",
         &html! {
-            p { "If the address is yours, a link is on its way to it. Mail about " (name) " is sent once you have confirmed that you want it." }
+            p { "If the address is yours, a link is on its way to it." }
+            p { "Mail about " (name) " is sent once you have confirmed that you want it." }
         },
     ))
 }
@@ -201,7 +202,10 @@ async fn confirming(State(app): State<App>, Query(link): Query<Link>) -> Result<
         StatusCode::OK,
         "Do you want this mail?",
         &html! {
-            p { "Mail about " strong { (name) } " would be sent to " strong { (email) } " when it has trouble, when there is news, and when it is over." }
+            p {
+                "Mail about " strong { (name) } " would be sent to " strong { (email) }
+                " when it has trouble, when there is news, and when it is over."
+            }
             form method="post" action=(format!("/subscriptions/confirm?token={}", link.token)) {
                 button type="submit" { "Yes, send it" }
             }
@@ -345,7 +349,8 @@ pub(super) fn asking(
         subject: super::message::cut(&format!("{site_name}: do you want mail about {name}?"), 150),
         text: format!(
             "Somebody, probably you, asked for mail about {name} to this address.\n\nIf you want it, confirm within two days:\n\
-             {site_url}/subscriptions/confirm?token={token}\n\nIf not, do nothing: the address is not kept, and no more mail comes.\n\n-- \n\
+             {site_url}/subscriptions/confirm?token={token}\n\n\
+             If not, do nothing: the address is not kept, and no more mail comes.\n\n-- \n\
              {site_name}\n{site_url}\n"
         ),
         key: secret::name(key, &entry.id),
