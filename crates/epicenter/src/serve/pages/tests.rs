@@ -20,7 +20,7 @@ use crate::serve::config::{Config, Probe, Service};
 use crate::serve::http::App;
 use crate::serve::lang::Language;
 use crate::serve::state::{
-    Attack, BIN_S, BINS, Because, Bin, Counters, Incident, Probing, Slot, Standing, State, Update, View,
+    Attack, BIN_S, BINS, Because, Bin, Counters, Incident, Probing, Said, Slot, Standing, State, Update, View,
 };
 
 const HOSTILE: &str =
@@ -320,7 +320,22 @@ fn view(kind: Kind, version: u64) -> View {
         } else {
             Vec::new()
         },
-        said: Vec::new(),
+        said: if is_attacked {
+            vec![Said {
+                by: Some(words("the owner")),
+                said: words("IP addresses of one country"),
+                at_ns: Some(NOW_NS - 30 * MINUTE),
+                url: Some("https://example.org/said?a=1&b=<2>".to_owned()),
+                words: "very unlikely".to_owned(),
+                about: Some(words("coordination alone")),
+                confidence: "moderate".to_owned(),
+                because: vec![words("1.9 % of the senders are there.")],
+                would_change: vec![words("A capture at another place.")],
+                judged_ns: NOW_NS,
+            }]
+        } else {
+            Vec::new()
+        },
         past: incident.iter().cloned().collect(),
         incident,
         bins,
