@@ -18,7 +18,8 @@
       const utc = element.textContent;
       const otherDay = at.getDate() !== at.getUTCDate();
       const local = utc.length > 10 || otherDay ? `${day.format(at)} ${clock.format(at)}` : clock.format(at);
-      element.textContent = `${local} (${utc})`;
+      // The date of UTC only where it is another one.
+      element.textContent = `${local} (${otherDay ? utc : utc.slice(-9)})`;
       element.title = full.format(at);
     }
     for (const labels of root.querySelectorAll('.day .labels')) {
@@ -30,6 +31,21 @@
         labels.append(local);
       }
     }
+  };
+  // What a bar of the chart says when it is pointed at: its row of the table.
+  const hints = (root) => {
+    const bars = $('.day > svg', root);
+    const table = $('#numbers table', root);
+    if (!bars || !table) return;
+    const heads = [...table.tHead.rows[0].cells].map((cell) => cell.textContent);
+    [...table.tBodies[0].rows].forEach((row, n) => {
+      const bar = document.createElementNS(bars.namespaceURI, 'rect');
+      const title = document.createElementNS(bars.namespaceURI, 'title');
+      title.textContent = [...row.cells].map((cell, at) => `${heads[at]}: ${cell.textContent}`).join('\n');
+      for (const [name, value] of Object.entries({ class: 'hit', x: n, width: 1, height: 100 })) bar.setAttribute(name, value);
+      bar.append(title);
+      bars.append(bar);
+    });
   };
   const words = $('#zone');
   if (elsewhere && words) words.textContent = `${words.dataset.both} (${zone})`;
@@ -66,7 +82,8 @@
     try {
       form.elements.work.value = await work(form.dataset.ask);
     } catch {
-      // Without it, the server says what is missing.
+      // The server says what is missing.
+      form.elements.work.value = 'none';
     }
     working = false;
     if (button) button.textContent = said;
@@ -75,7 +92,8 @@
   });
 
   // News: a newer page takes the place of what is shown, unless somebody is in the middle of something.
-  const isBusy = () => working || document.activeElement?.closest('form') || document.hidden;
+  const isBusy = () => working || document.hidden || document.activeElement?.closest('form') || $('#comment')?.value
+    || !getSelection().isCollapsed;
   const news = $('#news');
   const replace = async (address) => {
     const answer = await fetch(address, { headers: { accept: 'text/html' } });
@@ -88,6 +106,7 @@
     const said = $('[data-news]', now)?.textContent;
     const saying = $('[data-news]', then)?.textContent;
     times(then);
+    hints(then);
     for (const id of open) $(`#${CSS.escape(id)}`, then)?.setAttribute('open', '');
     const typed = $('#q', now)?.value;
     now.replaceChildren(...then.childNodes);
@@ -114,16 +133,25 @@
       }
     }, Math.random() * 2000);
   };
-  const again = () => {
+  document.addEventListener('focusout', () => setTimeout(() => {
     if (missed && !isBusy()) refresh();
+  }, 300));
+  // A browser has few connections to one server: a page that nobody looks at needs none.
+  let source;
+  const listen = () => {
+    if (!body.dataset.live || !('EventSource' in window)) return;
+    if (document.hidden) {
+      source?.close();
+      source = undefined;
+    } else if (!source) {
+      source = new EventSource(body.dataset.live);
+      source.addEventListener('message', (event) => {
+        if (String(JSON.parse(event.data).version) !== body.dataset.version) refresh();
+      });
+    }
   };
-  document.addEventListener('visibilitychange', again);
-  document.addEventListener('focusout', () => setTimeout(again, 300));
-  if (body.dataset.live && 'EventSource' in window) {
-    new EventSource(body.dataset.live).addEventListener('message', (event) => {
-      if (String(JSON.parse(event.data).version) !== body.dataset.version) refresh();
-    });
-  }
+  document.addEventListener('visibilitychange', listen);
+  listen();
 
   // The front page: found while it is typed.
   let asked = 0;
@@ -148,4 +176,5 @@
   });
 
   times(document);
+  hints(document);
 })();

@@ -211,6 +211,7 @@ impl<'a> Day<'a> {
             networks: vec![Net(*prefix)],
             symptoms: symptoms.clone(),
             neighbours: Vec::new(),
+            claims: None,
             probe: Vec::new(),
         };
         let config = Config {
@@ -220,6 +221,13 @@ impl<'a> Day<'a> {
                 ..Site::default()
             },
             service: self.services.iter().map(service).collect(),
+            // What was said that day was said of its first service, or of all alike.
+            statements: self
+                .services
+                .keys()
+                .take(1)
+                .map(|name| (name.clone(), Arc::new(self.claims.clone())))
+                .collect(),
             ..Config::default()
         };
         let has_probes = !self.drill.range().scenario().place.is_empty();

@@ -33,6 +33,9 @@ pub(crate) struct Config {
     pub(crate) mail: Option<Mail>,
     pub(crate) service: Vec<Service>,
     pub(crate) notify: Vec<Notify>,
+    /// What the files of `service.claims` hold, by slug.
+    #[serde(skip)]
+    pub(crate) statements: std::collections::BTreeMap<String, std::sync::Arc<Vec<incident::claim::Claim>>>,
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -133,6 +136,8 @@ pub(crate) struct Service {
     pub(crate) symptoms: Vec<String>,
     #[serde(default)]
     pub(crate) neighbours: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) claims: Option<PathBuf>,
     #[serde(default)]
     pub(crate) probe: Vec<Probe>,
 }
@@ -443,6 +448,10 @@ pub(crate) const KEYS: &[(&str, &str)] = &[
     (
         "service.neighbours",
         "Slugs of services that people take it for, or blame for it",
+    ),
+    (
+        "service.claims",
+        "A file of what was said about its trouble (docs/claims.md), for verdicts on its page",
     ),
     ("service.probe", "A check of it"),
     ("service.probe.kind", "http, tcp, dns, tls or icmp"),
@@ -941,6 +950,7 @@ name = "Shop"
 url = "https://shop.example"
 networks = ["203.0.113.0/24"]
 neighbours = ["bank"]
+claims = "claims.toml"
 [[service.probe]]
 kind = "http"
 url = "https://shop.example/health"
@@ -1019,7 +1029,7 @@ services = ["shop"]
             "line 16: service.neighbours: there is no service `bnak`; did you mean `bank`?"
         );
         let said = changed("slug = \"bank\"", "slug = \"shop\"");
-        assert_eq!(said, "line 27: service.slug: `shop` is there twice");
+        assert_eq!(said, "line 28: service.slug: `shop` is there twice");
         let said = changed("language = \"de\"", "language = \"xx\"");
         assert!(
             said.starts_with("line 4: site.language: `xx` is none of en, es"),

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 use atlas::{Country, Prefix};
 use detect::rails::Stage;
 use incident::outage::{Attacked, Probe, Report, Watch};
+use incident::verdict::Evidence;
 use serde::{Deserialize, Serialize};
 use store::{Batch, Store};
 use tokio::sync::{oneshot, watch};
@@ -22,7 +23,7 @@ use super::cache::Pages;
 use super::clock::{Clock, Reading};
 use super::config::{Config, Service};
 use super::state::{
-    Attack, BIN_NETWORKS_MAX, BIN_S, BINS, Bin, INCIDENTS_MAX, Incident, Keys, Probing, Slot, Standing,
+    Attack, BIN_NETWORKS_MAX, BIN_S, BINS, Bin, INCIDENTS_MAX, Incident, Keys, Probing, Said, Slot, Standing,
     State, Update, View,
 };
 use crate::case_json::time;
@@ -144,6 +145,10 @@ pub(crate) struct Look {
     pub(crate) uncounted: (u64, u64),
     /// How far the system's clock is behind ours, in seconds.
     pub(crate) behind_s: u64,
+    /// Reports of the service that was named which were not counted since the start: by persons who had reported within half an hour,
+    /// and beyond the limit of a network.
+    pub(crate) repeated: u64,
+    pub(crate) limited: u64,
     /// The usual share of each network in the reports of the service that was named.
     pub(crate) usual: BTreeMap<u32, f64>,
 }
@@ -157,14 +162,8 @@ impl std::fmt::Debug for Question {
     }
 }
 
-/// What came of an incident, for those who are told.
-#[derive(Clone, Debug)]
-pub(crate) enum Event {
-    /// It is new, or stands elsewhere than before.
-    Stands(Arc<Incident>),
-    /// An operator said something.
-    Said(Arc<Incident>, Update),
-}
+/// An incident as it is now, for those who are told: it is new, it stands elsewhere, or an operator has done something.
+pub(crate) type Event = Arc<Incident>;
 
 /// Of a service, what the engine keeps beside the detector's state.
 #[derive(Clone, Debug, Default)]
@@ -173,6 +172,9 @@ struct Track {
     probings: BTreeMap<(String, usize), Probing>,
     is_changed: bool,
     version: u64,
+    /// Reports that were not counted since the start: by persons who had reported, and beyond the limit of their network.
+    repeated: u64,
+    limited: u64,
 }
 
 /// What is saved of a track.
@@ -232,6 +234,8 @@ pub(crate) struct Engine {
     limits_minute: u64,
     incidents: BTreeMap<String, Arc<Incident>>,
     attacks: Vec<Attack>,
+    /// Verdicts on what was said, by service.
+    said: BTreeMap<String, Vec<Said>>,
     /// Since when and until when exports were heard.
     watched: Option<(u64, u64)>,
     clock: Clock,
@@ -280,6 +284,11 @@ impl Engine {
                 Err(error) => tell(&format!("incident {id} in the data file cannot be read: {error}")),
             }
         }
+        let mut said = BTreeMap::new();
+        for (slug, text) in read.documents("said")? {
+            // Of another form: judged anew when there is evidence.
+            said.insert(slug, serde_json::from_str(&text).unwrap_or_default());
+        }
         let tracks = bins
             .into_iter()
             .map(|(slug, bins)| {
@@ -313,6 +322,7 @@ impl Engine {
             limits_minute: 0,
             incidents,
             attacks: Vec::new(),
+            said,
             watched: None,
             driven_ns: None,
             began,
@@ -505,7 +515,7 @@ impl Engine {
                 }
                 Ask::Attacks(attacks) => self.attacked(attacks, now_ns),
                 Ask::Deed(who, id, deed, answer) => match self.deed(&who, &id, deed, now_ns, &mut batch) {
-                    Ok((incident, event)) => deeds.push((incident, event, answer)),
+                    Ok(incident) => deeds.push((incident, answer)),
                     Err(problem) => drop(answer.send(Err(problem))),
                 },
                 Ask::Write(writing, answer) => {
@@ -526,7 +536,10 @@ impl Engine {
                 Ask::Drive(to_ns, heard) => self.drive(to_ns, &heard),
                 Ask::Look(service, answer) => {
                     // Who left meanwhile does not want to know any more.
+                    let track = self.tracks.get(service.as_str());
                     let _ = answer.send(Look {
+                        repeated: track.map_or(0, |track| track.repeated),
+                        limited: track.map_or(0, |track| track.limited),
                         uncounted: self.watch.uncounted(),
                         behind_s: self.behind_s,
                         usual: self.watch.usual(&service),
@@ -560,8 +573,10 @@ impl Engine {
                     // Who left meanwhile has reported all the same.
                     let _ = answer.send(Answer::Counted);
                 }
-                for (incident, event, answer) in deeds {
+                for (incident, answer) in deeds {
+                    let event = Arc::new(incident.clone());
                     self.keep(incident);
+                    // Nobody may be listening.
                     let _ = self.events.send(event);
                     let _ = answer.send(Ok(()));
                 }
@@ -583,7 +598,7 @@ impl Engine {
                     self.persons.forget(person, service);
                     let _ = answer.send(Answer::Full);
                 }
-                for (.., answer) in deeds {
+                for (_, answer) in deeds {
                     let _ = answer.send(Err(words.clone()));
                 }
                 for answer in waiting {
@@ -631,6 +646,9 @@ impl Engine {
             *so_far = so_far.saturating_add(1);
             if *so_far > self.config.reports.per_network {
                 self.state.counters.limited.fetch_add(1, Ordering::Relaxed);
+                if let Some(track) = self.tracks.get_mut(report.service.as_str()) {
+                    track.limited += 1;
+                }
                 return Answer::TooMany;
             }
         }
@@ -638,6 +656,9 @@ impl Engine {
             Answer::Counted
         } else {
             self.state.counters.repeated.fetch_add(1, Ordering::Relaxed);
+            if let Some(track) = self.tracks.get_mut(report.service.as_str()) {
+                track.repeated += 1;
+            }
             Answer::Already
         }
     }
@@ -731,7 +752,7 @@ impl Engine {
         deed: Deed,
         now_ns: u64,
         batch: &mut Batch,
-    ) -> Result<(Incident, Event), String> {
+    ) -> Result<Incident, String> {
         let Some(incident) = self.incidents.get(id) else {
             return Err(format!("there is no incident {id}"));
         };
@@ -741,21 +762,18 @@ impl Engine {
             who: who.to_owned(),
             text: text.to_owned(),
         };
-        let said = match &deed {
+        match &deed {
             Deed::Acknowledge => {
                 if let Some((by, _)) = &incident.acknowledged {
                     return Err(format!("{by} has it in hand already"));
                 }
                 incident.acknowledged = Some((who.to_owned(), now_ns));
-                update("is on it")
             }
             Deed::Update { text } => {
                 incident.updates.push(update(text));
-                update(text)
             }
             Deed::PostMortem { text } => {
                 incident.post_mortem = Some(update(text));
-                update(text)
             }
             Deed::Cause { cause } => {
                 let known = [
@@ -773,21 +791,18 @@ impl Engine {
                 if incident.standing == Standing::Confirmed && cause != "unknown" {
                     incident.standing = Standing::Identified;
                 }
-                update(&format!("names the cause: {cause}"))
             }
             Deed::Merge { into } => {
                 if into == id || !self.incidents.contains_key(into) {
                     return Err(format!("there is no other incident {into}"));
                 }
                 incident.merged_into = Some(into.clone());
-                update(&format!("says that it belongs to {into}"))
             }
-        };
+        }
         let entry = serde_json::json!({ "incident": id, "who": who, "deed": deed });
         batch.entries.push(("deed", entry.to_string().into_bytes()));
         batch.puts.push(document(&incident));
-        let event = Event::Said(Arc::new(incident.clone()), said);
-        Ok((incident, event))
+        Ok(incident)
     }
 
     fn keep(&mut self, incident: Incident) {
@@ -900,6 +915,7 @@ impl Engine {
             batch.puts.push(document(&incident));
             self.keep(incident);
         }
+        self.hold_claims(&outages, now_ns, &mut batch);
         if !batch.is_empty()
             && let Err(error) = self.store.commit(&batch)
         {
@@ -909,8 +925,67 @@ impl Engine {
         for id in events {
             if let Some(incident) = self.incidents.get(&id) {
                 // Nobody may be listening.
-                let _ = self.events.send(Event::Stands(Arc::clone(incident)));
+                let _ = self.events.send(Arc::clone(incident));
             }
+        }
+    }
+
+    /// Holds what was said against what is known, for as long as there is something to hold it against; verdicts stay when it is gone.
+    fn hold_claims(&mut self, outages: &[incident::outage::Outage], now_ns: u64, batch: &mut Batch) {
+        let config = Arc::clone(&self.config);
+        for service in &config.service {
+            let Some(claims) = config.statements.get(&service.slug) else {
+                continue;
+            };
+            let incidents: Vec<incident::case::Incident> = self
+                .attacks
+                .iter()
+                .filter(|attack| is_on(attack, service))
+                .filter_map(|attack| attack.incident.as_deref().cloned())
+                .collect();
+            let outages: Vec<_> = outages
+                .iter()
+                .filter(|outage| outage.service == service.slug)
+                .cloned()
+                .collect();
+            if incidents.is_empty() && outages.is_empty() {
+                continue;
+            }
+            let made: Vec<_> = claims
+                .iter()
+                .filter(|claim| claim.at_ns.is_none_or(|at| at <= now_ns))
+                .cloned()
+                .collect();
+            let case = incident::Case {
+                inputs: Vec::new(),
+                exporters: Vec::new(),
+                incidents,
+                outages,
+                signals: Vec::new(),
+                scans: Vec::new(),
+                verdicts: Vec::new(),
+                caveats: Vec::new(),
+            };
+            let verdicts = incident::judge(&made, &case.incidents, &Evidence::of(&case));
+            let said: Vec<Said> = verdicts.iter().map(|verdict| Said::of(verdict, now_ns)).collect();
+            let before = self.said.get(&service.slug);
+            // The same words a minute later are no news.
+            let is_same = before.is_some_and(|before| {
+                before.len() == said.len()
+                    && before.iter().zip(&said).all(|(a, b)| {
+                        Said {
+                            judged_ns: b.judged_ns,
+                            ..a.clone()
+                        } == *b
+                    })
+            });
+            if is_same {
+                continue;
+            }
+            if let Ok(text) = serde_json::to_string(&said) {
+                batch.puts.push(("said", service.slug.clone(), text));
+            }
+            self.said.insert(service.slug.clone(), said);
         }
     }
 
@@ -938,6 +1013,7 @@ impl Engine {
                 &self.watch,
                 past,
                 &self.attacks,
+                self.said.get(slug).cloned().unwrap_or_default(),
                 now_ns,
             )));
             slot.changed.send_replace(version);
@@ -978,7 +1054,15 @@ impl Engine {
                 .retain(|(_, probe), _| *probe < service.probe.len());
             track.is_changed = true;
             let slot = known.get(&slug).cloned().unwrap_or_else(|| {
-                let view = view(service, track, &self.watch, Vec::new(), &self.attacks, now_ns);
+                let view = view(
+                    service,
+                    track,
+                    &self.watch,
+                    Vec::new(),
+                    &self.attacks,
+                    Vec::new(),
+                    now_ns,
+                );
                 Arc::new(Slot {
                     view: arc_swap::ArcSwap::new(Arc::new(view)),
                     changed: watch::Sender::new(0),
@@ -1210,6 +1294,7 @@ fn view(
     watch: &Watch,
     mut past: Vec<Arc<Incident>>,
     attacks: &[Attack],
+    said: Vec<Said>,
     now_ns: u64,
 ) -> View {
     let now = watch.now(&service.slug);
@@ -1246,6 +1331,7 @@ fn view(
             .collect(),
         incident,
         past,
+        said,
         service: service.clone(),
         pages: Pages::default(),
     }

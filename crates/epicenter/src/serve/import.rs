@@ -118,6 +118,7 @@ impl Taken {
             networks: Vec::new(),
             symptoms: defaults().symptoms,
             neighbours: Vec::new(),
+            claims: None,
             probe: vec![probe],
         });
     }
@@ -199,6 +200,7 @@ fn defaults() -> Service {
         networks: Vec::new(),
         symptoms: Vec::new(),
         neighbours: Vec::new(),
+        claims: None,
         probe: Vec::new(),
     })
 }

@@ -140,6 +140,23 @@ impl Language {
         }
     }
 
+    /// A fraction in percent with its interval, all to a tenth so that they can be compared.
+    pub(crate) fn interval(self, [estimate, low, high]: [f64; 3]) -> String {
+        let tenth = |part: f64| {
+            let text = format!("{:.1}", part * 100.0);
+            match self {
+                Language::English => text,
+                _ => text.replace('.', ","),
+            }
+        };
+        let sign = match self {
+            Language::English | Language::Portuguese | Language::Ukrainian => "%",
+            Language::Spanish | Language::German => "\u{a0}%",
+            Language::French => "\u{202f}%",
+        };
+        format!("{}{sign} [{}; {}]", tenth(estimate), tenth(low), tenth(high))
+    }
+
     /// How long, in hours and minutes.
     pub(crate) fn duration(self, ns: u64) -> String {
         let texts = self.texts();
@@ -362,6 +379,18 @@ texts! {
         timeline_peak,
         timeline_end,
         timeline_hand,
+        claims_title,
+        said_verdict,
+        said_confidence,
+        said_why,
+        words_none,
+        words_very_unlikely,
+        words_unlikely,
+        words_even,
+        words_likely,
+        words_very_likely,
+        words_certain,
+        words_unknown,
         past_title,
         past_none,
         past_from_to,
@@ -532,6 +561,10 @@ mod tests {
             ("2".to_owned(), "2,5".to_owned())
         );
         assert_eq!(Language::French.percent(0.123), "12\u{202f}%");
+        assert_eq!(
+            Language::German.interval([0.0934, 0.09, 0.1]),
+            "9,3\u{a0}% [9,0; 10,0]"
+        );
         assert_eq!(Language::English.duration(5_400_000_000_000), "1 h 30 min");
     }
 

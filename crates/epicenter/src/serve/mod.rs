@@ -5,9 +5,9 @@
 //! - [`traffic`]: flow exports, from which attacks are found.
 //! - [`notify`]: who is told of incidents, and how.
 //! - [`http`]: who asks, what is refused, and where requests go; [`pages`] are made once for everybody ([`cache`]), in each [`lang`].
+//! - [`console`]: the operators' side, behind a login.
 //! - [`api`]: what is known, for programs, as [`openapi`] says; [`statuspage`], [`metrics`] and [`feeds`] are for programs that know others.
 //! - [`import`] takes services over from other programs, and [`backup`] copies the data file.
-//! - [`console`]: the operators' side, behind a login.
 
 pub(crate) mod agents;
 pub(crate) mod api;
@@ -31,5 +31,5 @@ pub(crate) mod server;
 pub(crate) mod state;
 pub(crate) mod statuspage;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub(crate) mod traffic;

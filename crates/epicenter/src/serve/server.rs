@@ -56,6 +56,7 @@ fn trial() -> Config {
                 .map(str::to_owned)
                 .to_vec(),
             neighbours: Vec::new(),
+            claims: None,
             probe: Vec::new(),
         }],
         ..Config::default()
@@ -74,6 +75,14 @@ pub(crate) fn config(path: Option<&Path>) -> anyhow::Result<(Config, Option<Path
         Config::parse(&text).map_err(|problem| anyhow::anyhow!("{}: {problem}", path.display()))?;
     let beside = |file: &Path| path.parent().unwrap_or(Path::new("")).join(file);
     config.data.file = beside(&config.data.file);
+    for service in &mut config.service {
+        if let Some(file) = &service.claims {
+            let file = beside(file);
+            let claims = crate::claims::read(&file)
+                .map_err(|error| anyhow::anyhow!("{}: service.claims: {error:#}", path.display()))?;
+            config.statements.insert(service.slug.clone(), Arc::new(claims));
+        }
+    }
     for file in config
         .notify
         .iter_mut()
@@ -343,9 +352,9 @@ pub(crate) fn router(app: App) -> Router {
         .merge(agents::routes())
         .merge(pages::routes())
         .merge(report::routes())
-        .merge(api::routes())
         .merge(console::routes())
         .merge(notify::routes())
+        .merge(api::routes())
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(axum::middleware::from_fn_with_state(app.clone(), guard))
         .with_state(app)

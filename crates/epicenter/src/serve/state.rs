@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use arc_swap::ArcSwap;
 use atlas::Country;
-use incident::case::{Confidence, Share};
+use incident::case::{Confidence, Share, Verdict};
 use incident::outage::{Attacked, Cause, Outage, Probed, Wave};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -165,6 +165,8 @@ pub(crate) struct Attack {
     pub(crate) is_running: bool,
     /// What came later showed that it was none.
     pub(crate) is_withdrawn: bool,
+    /// All that is known of it, against which claims are held.
+    pub(crate) incident: Option<Arc<incident::case::Incident>>,
 }
 
 /// All that is known of a service.
@@ -189,6 +191,8 @@ pub(crate) struct View {
     pub(crate) attacks: Vec<Attack>,
     /// The incident that is open or may get another wave.
     pub(crate) incident: Option<Arc<Incident>>,
+    /// What was said of it, and what the evidence says of that.
+    pub(crate) said: Vec<Said>,
     /// Its incidents, newest first, 20 at most.
     pub(crate) past: Vec<Arc<Incident>>,
     /// The page in each language, once somebody asked.
@@ -235,6 +239,41 @@ fn most<K: Ord>(counts: impl Iterator<Item = (K, u64)>) -> Vec<(K, u64)> {
     let mut sorted: Vec<(K, u64)> = sums.into_iter().collect();
     sorted.sort_by(|a, b| b.1.cmp(&a.1));
     sorted
+}
+
+/// What somebody said of a service, and what the evidence says of it.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub(crate) struct Said {
+    pub(crate) by: Option<String>,
+    pub(crate) said: String,
+    pub(crate) at_ns: Option<u64>,
+    pub(crate) url: Option<String>,
+    /// The verdict, in the words of ICD 203.
+    pub(crate) words: String,
+    /// What the words speak of, where that is less than what was said.
+    pub(crate) about: Option<String>,
+    pub(crate) confidence: String,
+    pub(crate) because: Vec<String>,
+    pub(crate) would_change: Vec<String>,
+    /// When that was found.
+    pub(crate) judged_ns: u64,
+}
+
+impl Said {
+    pub(crate) fn of(verdict: &Verdict, judged_ns: u64) -> Said {
+        Said {
+            by: verdict.claim.by.clone(),
+            said: verdict.claim.said.clone(),
+            at_ns: verdict.claim.at_ns,
+            url: verdict.claim.url.clone(),
+            words: verdict.words.text().to_owned(),
+            about: verdict.about.clone(),
+            confidence: confidence(verdict.confidence).to_owned(),
+            because: verdict.because.clone(),
+            would_change: verdict.would_change.clone(),
+            judged_ns,
+        }
+    }
 }
 
 /// Something that an operator wrote.

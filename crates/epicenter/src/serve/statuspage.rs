@@ -431,6 +431,7 @@ mod tests {
             past: Vec::new(),
             incident: None,
             pages: super::super::cache::Pages::default(),
+            said: Vec::new(),
             ..*before
         };
         slot.view.store(Arc::new(now));

@@ -189,11 +189,13 @@ fn view(before: &View, incidents: &[Arc<Incident>]) -> View {
                 headline: "SYN flood of 1 Mpps".to_owned(),
                 is_running: true,
                 is_withdrawn: false,
+                incident: None,
             }]
         } else {
             Vec::new()
         },
         incident: incidents.first().filter(|_| is_shop).cloned(),
+        said: Vec::new(),
         past: if is_shop { incidents.to_vec() } else { Vec::new() },
         pages: super::cache::Pages::default(),
     }

@@ -27,6 +27,7 @@ pub(crate) fn attack(event: &Event) -> Attack {
         headline: headline(&event.incident, ", still running"),
         is_running: matches!(event.change, Change::Begin | Change::Change),
         is_withdrawn: event.change == Change::Withdraw,
+        incident: Some(Arc::new(event.incident.clone())),
     }
 }
 

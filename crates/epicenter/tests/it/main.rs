@@ -8,6 +8,7 @@ mod detect;
 mod exported;
 mod exports;
 mod live;
+mod operators;
 mod outages;
 mod people;
 mod scenarios;

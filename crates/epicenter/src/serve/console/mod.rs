@@ -352,7 +352,13 @@ async fn service(State(app): State<App>, seat: Seat, Path(slug): Path<String>) -
         .view
         .load_full();
     let look: Look = app.ask(|answer| Ask::Look(slug, answer)).await?;
-    Ok(pages::service(&app, &seat, &view, &reporting(&view, &look.usual)))
+    Ok(pages::service(
+        &app,
+        &seat,
+        &view,
+        &look,
+        &reporting(&view, &look.usual),
+    ))
 }
 
 async fn incidents(State(app): State<App>, seat: Seat) -> Shown {
@@ -510,7 +516,7 @@ pub(crate) fn line(entry: &Entry, role: Role) -> Line {
     match body {
         None => what = "kept for as long as it was to be; only its hash is left".to_owned(),
         Some(body) if is_lines => {
-            what = format!("{} lines", body.lines().count());
+            what = crate::case_text::counted(body.lines().count() as u64, "line", "lines");
             if entry.kind == "probes" || role >= Role::Operator {
                 shown = Some(body.chars().take(BODY_SHOWN).collect());
             }

@@ -122,7 +122,8 @@ pub(crate) fn refused(status: StatusCode, words: &str) -> Html<String> {
 
 /// A page that asks for itself again, from a page of ours.
 pub(crate) fn again() -> Html<String> {
-    Html("<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta http-equiv=\"refresh\" content=\"0\"><title>Console</title>".to_owned())
+    let head = "<meta charset=\"utf-8\"><meta http-equiv=\"refresh\" content=\"0\"><title>Console</title>";
+    Html(format!("<!doctype html><html lang=\"en\">{head}"))
 }
 
 pub(crate) fn login(app: &App, next: &str, wrong: Option<&str>) -> Html<String> {
@@ -214,8 +215,10 @@ pub(crate) fn overview(app: &App, seat: &Seat, look: &Look, bytes: (u64, u64), a
             }
             dt { "Reports" }
             dd { (number(&counters.accepted)) " counted, " (number(&counters.repeated)) " repeated by the same person, "
-                (number(&counters.limited)) " beyond the limit of a network, " (number(&counters.honeypot)) " by programs that fill what people do not see, "
-                (number(&counters.refused_full)) " refused for want of room, " (number(&counters.refused_busy)) " asked in vain while it was busy" }
+                (number(&counters.limited)) " beyond the limit of a network, "
+                (number(&counters.honeypot)) " by programs that fill what people do not see, "
+                (number(&counters.refused_full)) " refused for want of room, "
+                (number(&counters.refused_busy)) " asked in vain while it was busy" }
             dt { "Not counted" }
             dd { (counted(look.uncounted.0, "signal", "signals")) " without room, " (count(look.uncounted.1)) " that came too late" }
             dt { "Requests" }
@@ -228,13 +231,22 @@ pub(crate) fn overview(app: &App, seat: &Seat, look: &Look, bytes: (u64, u64), a
     shell(&config.site.name, "Overview", Some(seat), &body)
 }
 
+/// Reports that were to be expected in the last 15 minutes.
+fn expected(view: &View) -> String {
+    if view.is_learning {
+        "–".to_owned()
+    } else {
+        format!("{:.1}", view.last_15.1)
+    }
+}
+
 fn service_table(views: &[std::sync::Arc<View>]) -> Markup {
     let rows = html! {
         @for view in views.iter().take(LISTED) {
             tr {
                 th scope="row" { a href={ "/console/services/" (view.service.slug) } { (outside(&view.service.name)) } }
                 td { (standing(view.standing)) }
-                td.num { (count(view.last_15.0)) } td.num { (format!("{:.1}", view.last_15.1)) }
+                td.num { (count(view.last_15.0)) } td.num { (expected(view)) }
                 td.num { (count(view.last_hour.0)) }
                 td.num { @if view.failing.1 > 0 { (view.failing.0) " of " (view.failing.1) } @else { "–" } }
             }
@@ -306,7 +318,13 @@ pub(crate) fn brigade(one: &Reporting, names: &BTreeMap<u32, &str>) -> Markup {
     }
 }
 
-pub(crate) fn service(app: &App, seat: &Seat, view: &View, networks: &[Reporting]) -> Html<String> {
+pub(crate) fn service(
+    app: &App,
+    seat: &Seat,
+    view: &View,
+    look: &Look,
+    networks: &[Reporting],
+) -> Html<String> {
     let numbered: Vec<u32> = networks.iter().take(NETWORKS).map(|one| one.network).collect();
     let names = app.atlas.networks(&numbered);
     let brigades: Vec<&Reporting> = networks.iter().filter(|one| one.is_brigade()).collect();
@@ -334,7 +352,8 @@ pub(crate) fn service(app: &App, seat: &Seat, view: &View, networks: &[Reporting
     let body = html! {
         h1 { (outside(&view.service.name)) }
         p { (standing(view.standing)) " · " (count(view.last_15.0)) " reports in 15 minutes, "
-            (format!("{:.1}", view.last_15.1)) " expected · " a href={ "/s/" (slug) } { "public page" } }
+            @if view.is_learning { "and what is usual is not known yet" } @else { (expected(view)) " expected" }
+            " · " a href={ "/s/" (slug) } { "public page" } }
         @if let Some(incident) = &view.incident {
             p { a href={ "/console/incidents/" (incident.id) } { "The incident since " (at(incident.start_ns)) } }
         }
@@ -346,6 +365,9 @@ pub(crate) fn service(app: &App, seat: &Seat, view: &View, networks: &[Reporting
             p.soft { "Of " (counted(all, "report", "reports")) " of the last day the detector counts " (count(let_in.round() as u64))
                 " at most: in a minute one network may add one report and three times its usual share of what counts." }
         }
+        p.soft { "Since the start of the program " (counted(look.repeated, "report was", "reports were"))
+            " repeated by persons who had reported within half an hour, and " (counted(look.limited, "was", "were"))
+            " beyond the limit of a network: none of them counts." }
         (probes(view))
         @if !view.past.is_empty() {
             h2 { "Incidents" }
@@ -431,7 +453,8 @@ pub(crate) fn incident(
                 @if one.limited > 0.005 { "; " (percent(one.limited)) " of them did not count: more than their networks usually send" } }
             @if let Some(probed) = &one.probed {
                 dt { "Probes" }
-                dd { (count(probed.failed)) " of " (count(probed.tried)) " failed, at most " (probed.failing_places) " of " (probed.places) " places at once" }
+                dd { (count(probed.failed)) " of " (count(probed.tried)) " failed, at most "
+                    (probed.failing_places) " of " (probed.places) " places at once" }
             }
             @if !one.networks.is_empty() {
                 dt { "Networks" }
@@ -446,7 +469,9 @@ pub(crate) fn incident(
         }
         @if !one.updates.is_empty() {
             h2 { "Updates" }
-            @for update in one.updates.iter().rev() { article.said { p.soft { (at(update.at_ns)) ", " (outside(&update.who)) } (prose(&update.text)) } }
+            @for update in one.updates.iter().rev() {
+                article.said { p.soft { (at(update.at_ns)) ", " (outside(&update.who)) } (prose(&update.text)) }
+            }
         }
         @if let Some(said) = &one.post_mortem {
             h2 { "Post-mortem" }
@@ -505,14 +530,18 @@ fn deeds(app: &App, seat: &Seat, one: &Incident) -> Markup {
                 form method="post" action=(to("merge")) {
                     (proof(seat)) h3 { "Merge" }
                     label { "It belongs to" select name="into" {
-                        @for other in others { option value=(other.id) { (clean(&other.service)) ", " (time(other.start_ns - other.start_ns % 1_000_000_000)) } }
+                        @for other in others {
+                            @let since_ns = other.start_ns - other.start_ns % 1_000_000_000;
+                            option value=(other.id) { (clean(&other.service)) ", " (time(since_ns)) }
+                        }
                     } }
                     button { "Merge" }
                 }
             }
             form method="post" action=(to("post-mortem")) {
                 (proof(seat)) h3 { "Post-mortem" }
-                label { "What happened, and what is done about it" textarea name="text" rows="6" maxlength=(TEXT_MAX) required { (post_mortem) } }
+                label { "What happened, and what is done about it"
+                    textarea name="text" rows="6" maxlength=(TEXT_MAX) required { (post_mortem) } }
                 button { "Publish" }
             }
         }
@@ -560,8 +589,8 @@ pub(crate) fn journal(app: &App, seat: &Seat, shown: &[Line], last: u64, kind: &
         .map(|line| line.seq);
     let body = html! {
         h1 { "Journal" }
-        p { (counted(last, "entry", "entries")) ". Each carries the hash of all before it, so that nothing can be changed, taken out or put in
-            without breaking the chain." }
+        p { (counted(last, "entry", "entries")) ". Each carries the hash of all before it, so that nothing can be changed, "
+            "taken out or put in without breaking the chain." }
         p.kinds { @for one in kinds {
             @let name = if one.is_empty() { "all" } else { one };
             @if one == kind { strong { (name) } } @else { a href={ "/console/journal?kind=" (one) } { (name) } } " "
@@ -615,25 +644,37 @@ pub(crate) fn comments(
     shell(&site(app), "Comments", Some(seat), &body)
 }
 
+/// When it was written, to the second.
+fn moment(comment: &Comment) -> Markup {
+    let second = comment.at.split(['.', 'Z']).next().unwrap_or_default();
+    html! { time.t datetime={ (clean(second)) "Z" } { (clean(&second.replace('T', " "))) " UTC" } }
+}
+
 /// Of what, when and from where.
 fn of(comment: &Comment) -> Markup {
-    html! { p.soft { (outside(&comment.service)) ", " (outside(&comment.at)) ", " (outside(&comment.country)) } }
+    html! { p.soft { (outside(&comment.service)) ", " (moment(comment)) ", " (outside(&comment.country)) } }
 }
 
 pub(crate) fn public_comments(app: &App, service: &Service, comments: &[Comment]) -> Html<String> {
     let body = html! {
         h1 { "What people say of " (outside(&service.name)) }
         p { a href={ "/s/" (service.slug) } { "How it is" } }
-        p.soft { "Comments of people who reported trouble, as they wrote them. They were read before they were shown; whether they are right was not checked." }
+        p.soft { "Comments of people who reported trouble, as they wrote them. They were read before they were "
+            "shown; whether they are right was not checked." }
         @if comments.is_empty() { p.soft { "There is none." } }
         @for comment in comments {
             article.said {
                 (prose(&comment.text))
-                p.soft { (outside(&comment.at)) ", " (outside(&comment.country)) }
+                p.soft { (moment(comment)) ", " (outside(&comment.country)) }
             }
         }
     };
     shell(&site(app), &format!("Comments on {}", service.name), None, &body)
+}
+
+/// Where a new password is written.
+fn new_password(name: &str) -> Markup {
+    html! { input type="password" name=(name) minlength=(PASSWORD_MIN) autocomplete="new-password" required; }
 }
 
 pub(crate) fn users(
@@ -662,7 +703,7 @@ pub(crate) fn users(
                         }
                         form.inline method="post" action=(action("password")) {
                             (named(name))
-                            label { "New password " input type="password" name="password" minlength=(PASSWORD_MIN) autocomplete="new-password" required; }
+                            label { "New password " (new_password("password")) }
                             " " button.plain { "Set" }
                         }
                         form.inline method="post" action=(action("remove")) { (named(name)) button.plain { "Remove " (name) } }
@@ -686,8 +727,11 @@ pub(crate) fn users(
         form.stack method="post" action=(action("add")) {
             (proof(seat))
             label { "Name" input name="name" autocapitalize="none" spellcheck="false" autocomplete="off" required; }
-            label { "Password, " (PASSWORD_MIN) " characters at least" input type="password" name="password" minlength=(PASSWORD_MIN) autocomplete="new-password" required; }
-            label { "Role" select name="role" { option value="viewer" { "viewer: reads" } option value="operator" { "operator: reads and does" } } }
+            label { "Password, " (PASSWORD_MIN) " characters at least" (new_password("password")) }
+            label { "Role" select name="role" {
+                option value="viewer" { "viewer: reads" }
+                option value="operator" { "operator: reads and does" }
+            } }
             button { "Add" }
         }
     };
@@ -759,8 +803,8 @@ pub(crate) fn password(app: &App, seat: &Seat, told: Option<&str>) -> Html<Strin
         form.stack method="post" action="/console/password" {
             (proof(seat))
             label { "The old one" input type="password" name="old" autocomplete="current-password" required; }
-            label { "A new one, " (PASSWORD_MIN) " characters at least" input type="password" name="new" minlength=(PASSWORD_MIN) autocomplete="new-password" required; }
-            label { "Again" input type="password" name="again" minlength=(PASSWORD_MIN) autocomplete="new-password" required; }
+            label { "A new one, " (PASSWORD_MIN) " characters at least" (new_password("new")) }
+            label { "Again" (new_password("again")) }
             button { "Change it" }
         }
         p.soft { "All your other sessions end with it." }

@@ -40,6 +40,9 @@ impl Drop for Site {
     }
 }
 
+/// Names and values, of headers or of a form.
+type Fields<'a> = &'a [(&'a str, &'a str)];
+
 struct Got {
     status: StatusCode,
     headers: HeaderMap,
@@ -237,6 +240,10 @@ impl Site {
     }
 
     async fn report(&self, person: u64, network: u32, comment: &str) {
+        assert_eq!(self.try_report(person, network, comment).await, Answer::Counted);
+    }
+
+    async fn try_report(&self, person: u64, network: u32, comment: &str) -> Answer {
         let report = NewReport {
             service: "shop".to_owned(),
             symptom: "login".to_owned(),
@@ -247,7 +254,7 @@ impl Site {
             network,
         };
         let answer = self.app.ask(|answer| Ask::Report(report, answer)).await;
-        assert_eq!(answer.expect("an answer"), Answer::Counted);
+        answer.expect("an answer")
     }
 }
 
@@ -386,7 +393,7 @@ async fn sessions_end() {
     assert_eq!(ada.get("/console").await.status, StatusCode::OK);
     let (_, text) = site.documents("session").remove(0);
     let again: Session = serde_json::from_str(&text).expect("a session");
-    assert!(again.seen_ns > seen_ns && again.seen_ns % HOUR_NS == 0);
+    assert!(again.seen_ns > seen_ns && again.seen_ns.is_multiple_of(HOUR_NS));
     assert_eq!(site.journal().lines().count(), entries);
     let ends = [
         // Twelve hours without a request.
@@ -435,7 +442,6 @@ async fn what_other_sites_send_is_refused() {
     let (ada, vic) = (site.browser("ada", ADA).await, site.browser("vic", VIC).await);
     let (proof, of_another) = (ada.proof(), vic.proof());
     let to = "/console/incidents/i1/update";
-    type Fields<'a> = &'a [(&'a str, &'a str)];
     let right: Fields<'_> = &[("form", &proof), ("text", "x")];
     let refused: [(Fields<'_>, Fields<'_>); 6] = [
         (&[("sec-fetch-site", "same-origin")], &[("text", "x")]),
@@ -538,7 +544,10 @@ async fn viewers_read_and_change_nothing() {
     let person = "00000000feedbeef";
     assert!(ada.get("/console/journal").await.text.contains(person));
     let seen = vic.get("/console/journal?kind=reports").await.text;
-    assert!(!seen.contains(person) && seen.contains("1 lines"), "{seen}");
+    assert!(
+        !seen.contains(person) && seen.contains("<bdi>1 line</bdi>"),
+        "{seen}"
+    );
 }
 
 #[tokio::test]
@@ -552,7 +561,7 @@ async fn every_deed_is_in_the_incident_and_in_the_journal() {
             .count(),
         3
     );
-    let deeds: [(&str, &[(&str, &str)]); 5] = [
+    let deeds: [(&str, Fields<'_>); 5] = [
         ("acknowledge", &[]),
         ("update", &[("text", "We look into it.\r\n<b>Now</b>\r\n")]),
         ("cause", &[("cause", "attack")]),
@@ -600,7 +609,7 @@ async fn every_deed_is_in_the_incident_and_in_the_journal() {
             .text
             .contains("merge; incident: i1; into: i2")
     );
-    let refused: [(&str, &[(&str, &str)], StatusCode); 8] = [
+    let refused: [(&str, Fields<'_>, StatusCode); 8] = [
         ("i1/acknowledge", &[], StatusCode::CONFLICT),
         (
             "i1/update",
@@ -705,6 +714,16 @@ async fn tokens_open_what_they_are_good_for() {
             "application/problem+json"
         };
         assert_eq!(got.header("content-type"), kind);
+        if deed == "merge" {
+            let told: serde_json::Value = serde_json::from_str(&got.text).expect("JSON");
+            assert_eq!(told["updates"][0]["text"], "By a program.");
+            assert_eq!(told["acknowledged"]["by"], "token:deploy");
+            assert_eq!(told["post_mortem"]["text"], "Why.");
+            assert_eq!(
+                (&told["cause"], &told["merged_into"], &told["standing"]),
+                (&json!("own-fault"), &json!("i3"), &json!("identified"))
+            );
+        }
     }
     let incident = site.incident("i1");
     assert_eq!(incident.updates[0].who, "token:deploy");
@@ -984,6 +1003,17 @@ async fn a_surge_from_one_network_is_named() {
         "{said}"
     );
     assert_eq!(page.matches("class=\"brigade\"").count(), 1);
+    for _ in 0..2 {
+        assert_eq!(site.try_report(1, 64_500, "").await, Answer::Already);
+    }
+    let page = ada.get("/console/services/shop").await.text;
+    assert!(page.contains("2 reports were repeated by persons"), "{page}");
+    assert!(
+        !ada.get("/console/services/bank")
+            .await
+            .text
+            .contains("2 reports were")
+    );
 }
 
 #[tokio::test]

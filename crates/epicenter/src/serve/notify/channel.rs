@@ -411,8 +411,8 @@ mod tests {
         (out, body)
     }
 
-    const LINES: &str = "Since 2025-03-10 09:46 UTC. 420 reports, where 12 were to be expected.\nCause: a network or hosting provider, as the \
-        operators say.\nann: ";
+    const LINES: &str = "Since 2025-03-10 09:46 UTC. 420 reports, where 12 were to be expected.\nCause: a network or hosting provider, \
+        as the operators say.\nann: ";
 
     #[test]
     fn webhooks_are_signed_as_the_standard_says() {
@@ -513,7 +513,8 @@ mod tests {
             json!({
                 "chat_id": -1001,
                 "text": format!(
-                    "<b>Shop: people have trouble</b>\n{LINES}&lt;!channel&gt; @everyone A&amp;B\n<a href=\"https://status.example/incidents/inc-1\">\
+                    "<b>Shop: people have trouble</b>\n{LINES}&lt;!channel&gt; @everyone A&amp;B\n\
+                     <a href=\"https://status.example/incidents/inc-1\">\
                      Details</a>"
                 ),
                 "parse_mode": "HTML", "link_preview_options": { "is_disabled": true }, "disable_notification": false,

@@ -5,12 +5,15 @@ use std::collections::{HashMap, VecDeque};
 /// Things that are counted at once.
 const KEYS_MAX: usize = 100_000;
 const HOUR_S: u64 = 3_600;
+/// How often what is old is dropped, when there is no room: to look at all costs time, which whoever fills it would like to take.
+const DROP_S: u64 = 60;
 
 /// Times of the last hour by key.
 #[derive(Debug)]
 pub(super) struct Limit {
     per_hour: usize,
     times: HashMap<u64, VecDeque<u64>>,
+    dropped_s: u64,
 }
 
 impl Limit {
@@ -18,6 +21,7 @@ impl Limit {
         Limit {
             per_hour,
             times: HashMap::new(),
+            dropped_s: 0,
         }
     }
 
@@ -25,8 +29,11 @@ impl Limit {
     pub(super) fn takes(&mut self, key: u64, now_s: u64) -> bool {
         let is_old = |at: u64| at + HOUR_S <= now_s;
         if self.times.len() >= KEYS_MAX && !self.times.contains_key(&key) {
-            self.times
-                .retain(|_, times| times.back().is_some_and(|at| !is_old(*at)));
+            if now_s >= self.dropped_s + DROP_S {
+                self.dropped_s = now_s;
+                self.times
+                    .retain(|_, times| times.back().is_some_and(|at| !is_old(*at)));
+            }
             if self.times.len() >= KEYS_MAX {
                 return false;
             }

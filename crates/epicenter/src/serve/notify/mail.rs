@@ -172,8 +172,24 @@ fn failure(error: &lettre::transport::smtp::Error) -> Failure {
         None if error.is_timeout() => Failure::passing("the mail server does not answer"),
         None if error.is_tls() => Failure::passing("the mail server: TLS failed"),
         None if error.is_client() => Failure::passing("the mail server does not offer what is needed"),
-        None => Failure::passing("the mail server cannot be reached"),
+        // What the system or TLS says; the rest may repeat what was said to the server.
+        None => match system_error(error) {
+            Some(words) => Failure::passing(format!("the mail server cannot be reached: {words}")),
+            None => Failure::passing("the mail server cannot be reached"),
+        },
     }
+}
+
+/// The error of the system behind an error.
+fn system_error(error: &lettre::transport::smtp::Error) -> Option<String> {
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        if let Some(error) = error.downcast_ref::<std::io::Error>() {
+            return Some(error.to_string());
+        }
+        source = error.source();
+    }
+    None
 }
 
 #[cfg(test)]
@@ -202,6 +218,36 @@ mod tests {
         );
         assert_eq!(server(&mail("[::1]:25", MailTls::Tls)), ("::1".to_owned(), 25));
         assert_eq!(server(&mail("mx.example.org", MailTls::Starttls)).1, 587);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_not_there_is_told_as_such() {
+        let free = std::net::TcpListener::bind("127.0.0.1:0")
+            .expect("a port")
+            .local_addr()
+            .expect("an address");
+        let letter = Letter {
+            to: "ann@example.net".to_owned(),
+            subject: "a".to_owned(),
+            text: "b".to_owned(),
+            key: "c".to_owned(),
+            unsubscribe: None,
+        };
+        let failure = send(
+            &mail(&free.to_string(), MailTls::None),
+            &letter,
+            &Times::default(),
+        )
+        .await
+        .expect_err("nobody there");
+        assert!(!failure.is_final);
+        assert!(
+            failure
+                .reason
+                .starts_with("the mail server cannot be reached: Connection refused"),
+            "{}",
+            failure.reason
+        );
     }
 
     #[test]

@@ -185,7 +185,7 @@ impl Item {
                 lines.push(format!("Cause: {}{by}.", cause(&self.cause)));
                 lines.extend(self.attacks.iter().take(5).cloned());
                 if let Some(who) = &self.acknowledged {
-                    lines.push(format!("{who} is on it."));
+                    lines.push(format!("In hand: {who}."));
                 }
             }
         }

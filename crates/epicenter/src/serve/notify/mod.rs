@@ -22,7 +22,7 @@ use tokio::sync::{Notify as Wake, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 
 use super::config::{Config, Notify, NotifyKind};
-use super::engine::{Event, Writing};
+use super::engine::Writing;
 use super::http::{App, Problem};
 use crate::args::NotifyArgs;
 use crate::tell;
@@ -49,6 +49,10 @@ const AT_ONCE: usize = 1_000;
 const WRITE_AGAIN: Duration = Duration::from_secs(2);
 /// How often it is looked at the settings when nothing happens.
 const LOOK: Duration = Duration::from_secs(5);
+/// How long it is waited at least.
+const STEP: Duration = Duration::from_millis(20);
+/// Entries of others that wait to be taken into the outbox.
+const NEW_MAX: usize = 10_000;
 /// How long what is under way may take when it is told to stop.
 const STOP: Duration = Duration::from_secs(1);
 
@@ -72,8 +76,17 @@ pub(crate) fn routes() -> Router<App> {
     subscribe::routes().merge(push::routes())
 }
 
-/// The time.
-fn now_ns() -> u64 {
+/// The time of the tracker, which never goes back.
+fn now_ns(app: &App) -> u64 {
+    match app.state.alive_ns.load(Ordering::Relaxed) {
+        // The engine has only just begun.
+        0 => system_ns(),
+        ns => ns,
+    }
+}
+
+/// The time of the system, for those who compare it with their own.
+fn system_ns() -> u64 {
     SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .map_or(0, |since| since.as_nanos() as u64)
@@ -81,6 +94,16 @@ fn now_ns() -> u64 {
 
 /// Puts something in the outbox: it is on the disk when this returns.
 async fn post(app: &App, entry: Entry) -> Result<(), Problem> {
+    let count = app
+        .state
+        .letters
+        .new
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .len();
+    if count >= NEW_MAX {
+        return Err(Problem::busy());
+    }
     app.write(Writing {
         puts: vec![entry.document()],
         ..Writing::default()
@@ -199,7 +222,7 @@ async fn run_with(app: App, mut stop: watch::Receiver<bool>, times: Times) {
         tokio::select! {
             changed = stop.changed() => if changed.is_err() { break },
             event = events.recv() => match event {
-                Ok(Event::Stands(incident) | Event::Said(incident, _)) => sender.plan.see(now_ns(), &incident),
+                Ok(incident) => sender.plan.see(now_ns(&app), &incident),
                 // What was missed is seen in how things are.
                 Err(RecvError::Lagged(_)) => sender.look_at_all(),
                 Err(RecvError::Closed) => break,
@@ -280,7 +303,7 @@ impl Sender {
     }
 
     fn look_at_all(&mut self) {
-        let now_ns = now_ns();
+        let now_ns = now_ns(&self.app);
         for incident in self.app.state.incidents.load().values() {
             self.plan.see(now_ns, incident);
         }
@@ -291,7 +314,7 @@ impl Sender {
         let config = self.app.state.config.load_full();
         if !Arc::ptr_eq(&config, &self.config) {
             self.config = config;
-            if self.plan.configure(now_ns(), rules(&self.config)) {
+            if self.plan.configure(now_ns(&self.app), rules(&self.config)) {
                 self.look_at_all();
             }
         }
@@ -315,7 +338,7 @@ impl Sender {
         // Nothing new is planned while what was planned is not written.
         if self.unwritten.is_empty() {
             if self.due.is_none() {
-                let due = self.plan.due(now_ns());
+                let due = self.plan.due(now_ns(&self.app));
                 self.due = Some(due).filter(|due| *due != Due::default());
             }
             if let Some(due) = self.due.take() {
@@ -334,19 +357,20 @@ impl Sender {
 
     /// How long nothing has to be done, if nothing happens.
     fn wait(&self) -> Duration {
-        let now_ns = now_ns();
+        let now_ns = now_ns(&self.app);
         let write = (!self.unwritten.is_empty() || self.due.is_some())
             .then(|| self.write_again_ns.max(now_ns + 100_000_000));
         let plan = self.plan.next_ns().filter(|_| write.is_none());
         let next = [write, plan, self.outbox.next_ns()].into_iter().flatten().min();
         next.map_or(LOOK, |next| {
-            Duration::from_nanos(next.saturating_sub(now_ns)).min(LOOK)
+            // The time moves in steps.
+            Duration::from_nanos(next.saturating_sub(now_ns)).clamp(STEP, LOOK)
         })
     }
 
     /// Each message for each of those who are told.
     async fn address(&self, due: &Due) -> Result<Vec<Entry>, Problem> {
-        let now_ns = now_ns();
+        let now_ns = now_ns(&self.app);
         let kinds: HashMap<String, NotifyKind> = receivers(&self.config)
             .into_iter()
             .map(|(id, notify)| (id, notify.kind))
@@ -451,7 +475,7 @@ impl Sender {
 
     /// Writes what is to be written, in order.
     async fn flush(&mut self) {
-        if now_ns() < self.write_again_ns {
+        if now_ns(&self.app) < self.write_again_ns {
             return;
         }
         while let Some(first) = self.unwritten.front() {
@@ -461,7 +485,7 @@ impl Sender {
                 deletes: first.deletes.clone(),
             };
             if self.app.write(writing).await.is_err() {
-                self.write_again_ns = now_ns() + WRITE_AGAIN.as_nanos() as u64;
+                self.write_again_ns = now_ns(&self.app) + WRITE_AGAIN.as_nanos() as u64;
                 return;
             }
             let written = self.unwritten.pop_front().unwrap_or_default();
@@ -473,7 +497,7 @@ impl Sender {
 
     /// Begins to send what is due.
     fn begin(&mut self) {
-        while let Some(entry) = self.outbox.begin(now_ns()) {
+        while let Some(entry) = self.outbox.begin(now_ns(&self.app)) {
             let key = (entry.receiver.clone(), entry.id.clone());
             let (app, client, times) = (self.app.clone(), self.client.clone(), self.times);
             let handle = self.flying.spawn(async move {
@@ -507,7 +531,8 @@ impl Sender {
             Err(failure) => {
                 letters.failed.fetch_add(1, Ordering::Relaxed);
                 let random = u64::from_le_bytes(secret::random());
-                match self.outbox.failed(&receiver, &entry, &failure, now_ns(), random) {
+                let now_ns = now_ns(&self.app);
+                match self.outbox.failed(&receiver, &entry, &failure, now_ns, random) {
                     Fate::Again(entry) => change.puts.push(entry.document()),
                     Fate::GivenUp(entry) => return self.give_up(&entry, &failure.reason),
                     Fate::Gone => return,
@@ -594,7 +619,13 @@ async fn deliver_push(app: &App, client: &Client, id: &str, message: &Message) -
     };
     let key = push::signing_key(app).await.map_err(busy)?;
     let contact = push::contact(&app.state.config.load().site);
-    let Some(out) = push::request(&one, message, &key, contact.as_deref(), now_ns() / 1_000_000_000) else {
+    let Some(out) = push::request(
+        &one,
+        message,
+        &key,
+        contact.as_deref(),
+        system_ns() / 1_000_000_000,
+    ) else {
         return Err(Failure::lasting("the browser's keys cannot be used"));
     };
     let answer = client.post(&out, Reach::Public).await.map_err(Failure::passing)?;
@@ -657,7 +688,7 @@ async fn tell_one(
         return Ok("the mail server took it".to_owned());
     }
     let secret = secret_of(notify)?;
-    let out = channel::request(notify, secret.as_deref(), message, now_ns() / 1_000_000_000)
+    let out = channel::request(notify, secret.as_deref(), message, system_ns() / 1_000_000_000)
         .map_err(Failure::passing)?;
     let Some(out) = out else {
         return Ok("has no word for this".to_owned());
@@ -684,7 +715,7 @@ async fn test_all(config: &Config, out: &mut impl Write) -> anyhow::Result<ExitC
     let times = Times::default();
     let mut is_well = true;
     for (name, notify) in receivers(config) {
-        let mut message = Message::test(&name, &config.site.name, &config.site.url, now_ns());
+        let mut message = Message::test(&name, &config.site.name, &config.site.url, system_ns());
         let telling = tell_one(config, notify, &client, &message, &times);
         let mut told = match tokio::time::timeout(times.timeout, telling).await {
             Ok(told) => told,

@@ -393,7 +393,7 @@ impl Planner {
                     continue;
                 };
                 let told = self.told.get(&(incident.clone(), id.clone()));
-                items.push(self.item(now_ns, kind, &seen.incident, told));
+                items.push(self.item(now_ns, &audience, kind, &seen.incident, told));
             }
             self.waiting.remove(&id);
             if items.is_empty() {
@@ -414,7 +414,22 @@ impl Planner {
         due
     }
 
-    fn item(&self, now_ns: u64, kind: Kind, incident: &Incident, told: Option<&Told>) -> Item {
+    fn item(
+        &self,
+        now_ns: u64,
+        audience: &Audience,
+        kind: Kind,
+        incident: &Incident,
+        told: Option<&Told>,
+    ) -> Item {
+        // Who of the operators does what is nobody else's.
+        let who = |name: &str| {
+            if audience.is_public {
+                "The operators".to_owned()
+            } else {
+                name.to_owned()
+            }
+        };
         let name = self.rules.services.get(&incident.service);
         let from = told.map_or(0, |told| told.said);
         let mut said: Vec<_> = incident
@@ -422,12 +437,12 @@ impl Planner {
             .iter()
             .skip(from)
             .take(SAID_MAX)
-            .map(|update| (update.who.clone(), super::message::cut(&update.text, SAID_LEN)))
+            .map(|update| (who(&update.who), super::message::cut(&update.text, SAID_LEN)))
             .collect();
         if let Some(words) = &incident.post_mortem
             && !told.is_some_and(|told| told.post_mortem)
         {
-            said.push((words.who.clone(), super::message::cut(&words.text, SAID_LEN)));
+            said.push((who(&words.who), super::message::cut(&words.text, SAID_LEN)));
         }
         let url = if self.rules.site_url.is_empty() {
             String::new()
@@ -451,7 +466,7 @@ impl Planner {
             reports: incident.reports,
             expected: Some(incident.expected).filter(|expected| expected.is_finite()),
             attacks: incident.attacks.clone(),
-            acknowledged: incident.acknowledged.as_ref().map(|(who, _)| who.clone()),
+            acknowledged: incident.acknowledged.as_ref().map(|(name, _)| who(name)),
             merged_into: incident.merged_into.clone(),
             said,
             url,
@@ -511,8 +526,9 @@ impl Planner {
 
     /// Forgets those who are told no more, and what has been over longest; returns the names of their documents.
     fn clear(&mut self) -> Vec<String> {
-        let mut over: BTreeMap<&str, Vec<(u64, &(String, String))>> = BTreeMap::new();
-        let mut gone: Vec<(String, String)> = Vec::new();
+        type Key = (String, String);
+        let mut over: BTreeMap<&str, Vec<(u64, &Key)>> = BTreeMap::new();
+        let mut gone: Vec<Key> = Vec::new();
         for (key, told) in &self.told {
             if !self.by_id.contains_key(&told.audience) {
                 gone.push(key.clone());
@@ -709,10 +725,35 @@ pub(super) mod tests {
         plan.see(0, &incident("a", "shop", Standing::Confirmed));
         assert_eq!(kinds(&plan.due(30 * S)), one("visitors:shop", "a", Kind::Begins));
         assert_eq!(plan.next_ns(), None);
+        let mut taken = incident("a", "shop", Standing::Confirmed);
+        taken.acknowledged = Some(("ann".to_owned(), 40 * S));
+        plan.see(40 * S, &taken);
+        let due = plan.due(70 * S);
+        assert_eq!(kinds(&due), one("visitors:shop", "a", Kind::Acknowledged));
+        assert!(
+            !due.messages[0].text().contains("ann"),
+            "who is on call is nobody else's"
+        );
         let mut less = rules(&[("visitors:shop", &["shop"])]);
         less.services.remove("shop");
         plan.configure(100 * S, less);
         assert_eq!(kinds(&plan.due(130 * S)), one("visitors:shop", "a", Kind::Ends));
+    }
+
+    #[test]
+    fn other_settings_end_what_was_told_and_forget_who_is_told_no_more() {
+        let mut plan = Planner::load(rules(&[("ops", &[]), ("old", &[])]), &[]);
+        plan.see(0, &incident("a", "shop", Standing::Confirmed));
+        assert_eq!(plan.due(30 * S).messages.len(), 2);
+        // One is told of the bank alone from now on, the other of nothing.
+        assert!(plan.configure(40 * S, rules(&[("ops", &["bank"])])));
+        assert!(!plan.configure(41 * S, rules(&[("ops", &["bank"])])));
+        plan.see(50 * S, &incident("b", "shop", Standing::Confirmed));
+        plan.see(50 * S, &incident("a", "shop", Standing::Resolved));
+        let due = plan.due(80 * S);
+        assert_eq!(kinds(&due), one("ops", "a", Kind::Ends));
+        assert_eq!(due.deletes, ["old a"]);
+        assert_eq!(plan.next_ns(), None);
     }
 
     const STANDINGS: [Standing; 6] = [
@@ -735,7 +776,7 @@ pub(super) mod tests {
         let mut now = 0;
         let mut incidents: BTreeMap<usize, Incident> = BTreeMap::new();
         let mut out = Vec::new();
-        for (wait, which, standing, deed) in steps {
+        for (step, (wait, which, standing, deed)) in steps.iter().enumerate() {
             now += wait * S;
             let service = if which % 2 == 0 { "shop" } else { "bank" };
             let known = incidents
@@ -747,7 +788,7 @@ pub(super) mod tests {
                 0 => known.updates.push(Update {
                     at_ns: now,
                     who: who(),
-                    text: format!("{now}"),
+                    text: format!("word {step}"),
                 }),
                 1 if known.acknowledged.is_none() => known.acknowledged = Some((who(), now)),
                 2 => known.named_cause = Some("provider".to_owned()),
@@ -764,7 +805,7 @@ pub(super) mod tests {
         let rules = || rules(&[("bankers", &["bank"]), ("ops", &[]), ("visitors:shop", &["shop"])]);
         let mut plan = Planner::load(rules(), &[]);
         let (mut kept, mut all) = (BTreeMap::new(), Vec::new());
-        let mut latest: BTreeMap<String, Incident> = BTreeMap::new();
+        let mut latest: BTreeMap<String, (u64, Incident)> = BTreeMap::new();
         let mut keep = |due: Due, kept: &mut BTreeMap<String, String>| {
             kept.extend(due.puts);
             due.deletes.iter().for_each(|name| drop(kept.remove(name)));
@@ -776,16 +817,20 @@ pub(super) mod tests {
                 keep(plan.due(next), &mut kept);
             }
             plan.see(*now, state);
-            latest.insert(state.id.clone(), state.clone());
+            let state = match latest.remove(&state.id) {
+                Some((at, before)) if at == *now => joined(before, state.clone()),
+                _ => state.clone(),
+            };
+            latest.insert(state.id.clone(), (*now, state));
             if stop == Some(at) {
                 let documents: Vec<_> = kept.clone().into_iter().collect();
                 plan = Planner::load(rules(), &documents);
-                latest.values().for_each(|incident| plan.see(*now, incident));
+                latest.values().for_each(|(_, incident)| plan.see(*now, incident));
             }
         }
         // In the end all is over.
         let end = states.last().map_or(0, |(now, _)| now + 1);
-        for incident in latest.values() {
+        for (_, incident) in latest.values() {
             let over = Incident {
                 standing: Standing::Closed,
                 ..incident.clone()

@@ -148,7 +148,7 @@ async fn subscribe(
         ));
     }
     let (_, network) = client(&app, &info, &headers).hashes(&secret::key(&app, "push").await?);
-    let now_ns = now_ns();
+    let now_ns = now_ns(&app);
     let may = limit
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
@@ -159,7 +159,16 @@ async fn subscribe(
     let name = name(&sent.endpoint, &sent.service);
     let of = name.clone();
     let (known, count) = app
-        .read(move |read| Ok((read.document(PUSH, &of)?, read.documents(PUSH)?.len())))
+        .read(move |read| {
+            let known = read.document(PUSH, &of)?;
+            // All are counted only where there will be one more: whoever comes again costs nothing.
+            let count = if known.is_none() {
+                read.documents(PUSH)?.len()
+            } else {
+                0
+            };
+            Ok((known, count))
+        })
         .await?;
     if known.is_none() && count >= PUSHES_MAX {
         return Err(Problem::full());

@@ -133,7 +133,7 @@ async fn subscribe(
     let email =
         mail::address(&form.email).ok_or_else(|| Problem::invalid("email: this is no address for mail."))?;
     let key = secret::key(&app, KEY).await?;
-    let now_ns = now_ns();
+    let now_ns = now_ns(&app);
     let (_, network) = client(&app, &info, &headers).hashes(&key);
     let (may_network, may_address) = {
         let mut limits = limits.lock().unwrap_or_else(PoisonError::into_inner);
@@ -150,15 +150,17 @@ async fn subscribe(
     if may_address && form.website.is_empty() {
         let receiver = format!("confirm:{}", id(&key, &email, &slug));
         let payload = Payload::Confirm { email, service: slug };
+        // The first to go when there are too many: they must not crowd out what happens.
         let nonce = secret::hex(&secret::random::<4>());
-        let entry = Entry::new(&receiver, &nonce, Urgency::Normal, payload, now_ns);
+        let entry = Entry::new(&receiver, &nonce, Urgency::Low, payload, now_ns);
         super::post(&app, entry).await?;
     }
     Ok(page(
         StatusCode::ACCEPTED,
         "Look into your mail",
         &html! {
-            p { "If the address is yours, a link is on its way to it. Mail about " (name) " is sent once you have confirmed that you want it." }
+            p { "If the address is yours, a link is on its way to it." }
+            p { "Mail about " (name) " is sent once you have confirmed that you want it." }
         },
     ))
 }
@@ -172,7 +174,7 @@ fn id(key: &[u8; 32], email: &str, slug: &str) -> String {
 async fn confirmed(app: &App, link: &Link) -> Result<Option<(String, String, [u8; 32])>, Problem> {
     can_mail(app)?;
     let key = secret::key(app, KEY).await?;
-    let held = secret::open(&key, "confirm", &link.token, now_ns() / 1_000_000_000);
+    let held = secret::open(&key, "confirm", &link.token, now_ns(app) / 1_000_000_000);
     Ok(held.and_then(|held| {
         let [slug, email] = held.try_into().ok()?;
         app.state
@@ -200,7 +202,10 @@ async fn confirming(State(app): State<App>, Query(link): Query<Link>) -> Result<
         StatusCode::OK,
         "Do you want this mail?",
         &html! {
-            p { "Mail about " strong { (name) } " would be sent to " strong { (email) } " when it has trouble, when there is news, and when it is over." }
+            p {
+                "Mail about " strong { (name) } " would be sent to " strong { (email) }
+                " when it has trouble, when there is news, and when it is over."
+            }
             form method="post" action=(format!("/subscriptions/confirm?token={}", link.token)) {
                 button type="submit" { "Yes, send it" }
             }
@@ -217,10 +222,14 @@ async fn confirm(State(app): State<App>, Query(link): Query<Link>) -> Result<Res
     let of = id.clone();
     let (known, count) = app
         .read(move |read| {
-            Ok((
-                read.document(SUBSCRIPTION, &of)?,
-                read.documents(SUBSCRIPTION)?.len(),
-            ))
+            let known = read.document(SUBSCRIPTION, &of)?;
+            // All are counted only where there will be one more: whoever comes again costs nothing.
+            let count = if known.is_none() {
+                read.documents(SUBSCRIPTION)?.len()
+            } else {
+                0
+            };
+            Ok((known, count))
         })
         .await?;
     if known.is_none() {
@@ -230,7 +239,7 @@ async fn confirm(State(app): State<App>, Query(link): Query<Link>) -> Result<Res
         let subscription = Subscription {
             email,
             service: slug,
-            since_ns: now_ns(),
+            since_ns: now_ns(&app),
         };
         let text = serde_json::to_string(&subscription).unwrap_or_default();
         app.write(Writing {
@@ -340,7 +349,8 @@ pub(super) fn asking(
         subject: super::message::cut(&format!("{site_name}: do you want mail about {name}?"), 150),
         text: format!(
             "Somebody, probably you, asked for mail about {name} to this address.\n\nIf you want it, confirm within two days:\n\
-             {site_url}/subscriptions/confirm?token={token}\n\nIf not, do nothing: the address is not kept, and no more mail comes.\n\n-- \n\
+             {site_url}/subscriptions/confirm?token={token}\n\n\
+             If not, do nothing: the address is not kept, and no more mail comes.\n\n-- \n\
              {site_name}\n{site_url}\n"
         ),
         key: secret::name(key, &entry.id),

@@ -98,7 +98,7 @@ impl Tracker {
 
     /// News of an incident, until the task has heard them.
     async fn happens(&self, incident: Incident) {
-        let event = Event::Stands(Arc::new(incident));
+        let event = Arc::new(incident);
         let began = Instant::now();
         while self.app.events.send(event.clone()).is_err() {
             assert!(began.elapsed() < Duration::from_secs(5), "nobody listens");

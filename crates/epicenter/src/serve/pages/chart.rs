@@ -1,7 +1,7 @@
 //! Shapes of a day: the chart of a service, and the small one of the front page.
 //!
 //! Styles may not stand in the page, so places are attributes of SVG: shapes in an inner box that stretches, text in an outer one that
-//! does not, which keeps its size on a phone.
+//! does not, which keeps its size on a phone. What a bar says when it is pointed at, the script takes from the table below.
 
 use std::fmt::Write;
 
@@ -139,9 +139,11 @@ pub(crate) fn chart(
         });
     let hours = (from_s.div_ceil(10_800)..=to_s / 10_800)
         .map(|n| n * 10_800)
-        .filter(|at| *at < to_s);
+        .filter(|at| *at < to_s)
+        // The first would stand on the word before it.
+        .filter(|at| across(at - from_s) >= 0.08 * count);
     let ns = |seconds: u64| seconds * 1_000_000_000;
-    let about = plain(
+    let mut about = plain(
         texts.chart_about,
         &[
             ("from", &moment_text(ns(from_s), now_ns)),
@@ -153,6 +155,11 @@ pub(crate) fn chart(
             ),
         ],
     );
+    if has_probes {
+        // What stands inside an image is not read out: the checks are said of the whole.
+        about.push(' ');
+        about.push_str(&strip_about(bins, language));
+    }
     html! {
         figure {
             svg.day role="img" aria-label=(about) width="100%" height=(HEIGHT + if has_probes { 56 } else { 40 }) {
@@ -164,32 +171,26 @@ pub(crate) fn chart(
                     @if !open.is_empty() { path.bars.open d=(open) {} }
                     @if !high.is_empty() { path.bars.high d=(high) {} }
                     @if !usual_path.is_empty() { path.usual d=(usual_path) {} }
-                    g.hits { @for (n, bin) in bins.iter().enumerate() {
-                        rect x=(n) width="1" height="100" { title {
-                            (clock(bin.start_s)) " UTC · " (texts.reports) ": " (language.number(bin.reports))
-                            @if let Some((low, high, mean)) = bands[n] {
-                                " · " (texts.usual) ": " (language.decimal(mean)) " [" (language.number(low)) "; " (language.number(high)) "]"
-                            }
-                        } }
-                    } }
                 }
                 g.labels aria-hidden="true" {
                     @for step in steps.iter().skip(1) {
-                        text x="-6" y=(short(4.0 + f64::from(HEIGHT) * (1.0 - step / top))) text-anchor="end" { (language.number(*step as u64)) }
+                        @let at = short(4.0 + f64::from(HEIGHT) * (1.0 - step / top));
+                        text x="-6" y=(at) text-anchor="end" { (language.number(*step as u64)) }
                     }
                     @let below = HEIGHT + if has_probes { 30 } else { 14 };
                     text x="-6" y=(below) text-anchor="end" { "UTC" }
-                    @for at in hours {
+                    @for (n, at) in hours.enumerate() {
                         @let x = short(100.0 * across(at - from_s) / count);
-                        text.hour x={ (x) "%" } y=(below) text-anchor="middle" data-at=(at) { (clock(at)) }
+                        @let class = if n % 2 == 1 { "hour odd" } else { "hour" };
+                        text class=(class) x={ (x) "%" } y=(below) text-anchor="middle" data-at=(at) { (clock(at)) }
                     }
                 }
-                @if has_probes { (strip(bins, language)) }
+                @if has_probes { (strip(bins)) }
             }
             figcaption {
                 (texts.chart_caption)
                 @if has_probes {
-                    " " span.key { (texts.strip_caption) ": " (swatch("ok")) (texts.strip_ok) ", " (swatch("bad")) (texts.strip_bad) ", "
+                    " " span.key { (texts.strip_caption) " " (swatch("ok")) (texts.strip_ok) ", " (swatch("bad")) (texts.strip_bad) ", "
                         (swatch("none")) (texts.strip_none) "." }
                 }
             }
@@ -234,7 +235,7 @@ fn strip_path(kind: &str, x: usize) -> String {
     }
 }
 
-fn strip(bins: &[Bin], language: Language) -> Markup {
+fn strip(bins: &[Bin]) -> Markup {
     let kind = |bin: &Bin| match (bin.tried, bin.failed) {
         (0, _) => "none",
         (_, 0) => "ok",
@@ -247,18 +248,8 @@ fn strip(bins: &[Bin], language: Language) -> Markup {
             .map(|(n, _)| strip_path(wanted, n))
             .collect()
     };
-    let count =
-        |wanted: &dyn Fn(&Bin) -> bool| language.number(bins.iter().filter(|bin| wanted(bin)).count() as u64);
-    let about = plain(
-        language.texts().strip_about,
-        &[
-            ("failed", &count(&|bin| bin.failed > 0)),
-            ("tried", &count(&|bin| bin.tried > 0)),
-        ],
-    );
     html! {
-        svg.strip y=(HEIGHT + 4) width="100%" height="12" viewBox={ "0 0 " (bins.len()) " 12" } preserveAspectRatio="none" role="img"
-            aria-label=(about) {
+        svg.strip y=(HEIGHT + 4) width="100%" height="12" viewBox={ "0 0 " (bins.len()) " 12" } preserveAspectRatio="none" {
             @for kind in ["none", "ok", "bad"] {
                 @let d = path(kind);
                 @if !d.is_empty() { path class=(kind) d=(d) {} }
@@ -267,13 +258,26 @@ fn strip(bins: &[Bin], language: Language) -> Markup {
     }
 }
 
+/// The checks in words.
+fn strip_about(bins: &[Bin], language: Language) -> String {
+    let count =
+        |wanted: &dyn Fn(&Bin) -> bool| language.number(bins.iter().filter(|bin| wanted(bin)).count() as u64);
+    plain(
+        language.texts().strip_about,
+        &[
+            ("failed", &count(&|bin| bin.failed > 0)),
+            ("tried", &count(&|bin| bin.tried > 0)),
+        ],
+    )
+}
+
 fn swatch(kind: &str) -> Markup {
     html! { svg.strip.swatch viewBox="0 0 1 12" width="12" height="12" preserveAspectRatio="none" aria-hidden="true" {
         path class=(kind) d=(strip_path(kind, 0)) {}
     } }
 }
 
-/// The chart's numbers, for those who do not see it or want to know exactly; quarters of an hour without anything are left out.
+/// The chart's numbers, for those who do not see it or want to know exactly.
 fn numbers(bins: &[Bin], bands: &[Option<(u64, u64, f64)>], has_probes: bool, language: Language) -> Markup {
     let texts = language.texts();
     let mut columns = vec![
@@ -297,7 +301,9 @@ fn numbers(bins: &[Bin], bands: &[Option<(u64, u64, f64)>], has_probes: bool, la
                     }
                     None => { td.num { (texts.unknown) } td.num { "–" } }
                 }
-                @if has_probes { td.num { @if bin.tried > 0 { (language.number(bin.failed)) "/" (language.number(bin.tried)) } @else { "–" } } }
+                @if has_probes {
+                    td.num { @if bin.tried > 0 { (language.number(bin.failed)) "/" (language.number(bin.tried)) } @else { "–" } }
+                }
             }
         }
     };

@@ -12,8 +12,8 @@ use crate::serve::config::Config;
 use crate::serve::lang::{Language, plain};
 use crate::serve::state::View;
 
-/// Services on one page: with their sparklines some 40 kB.
-pub(crate) const PER_PAGE: usize = 60;
+/// Services on one page: with their sparklines some 50 kB.
+pub(crate) const PER_PAGE: usize = 50;
 /// Characters of a search that are looked for.
 const QUERY_MAX: usize = 80;
 

@@ -57,7 +57,7 @@ pub(crate) fn render(
         (said(incident, now_ns, language))
         section aria-labelledby="timeline" {
             h2 id="timeline" { (texts.timeline_title) }
-            (timeline(incident, now_ns, language))
+            (timeline(incident, false, now_ns, language))
             (waves(incident, now_ns, language))
         }
         (numbers(incident, around, language))
@@ -146,8 +146,8 @@ pub(crate) fn line(incident: &Incident, name: Option<&str>, now_ns: u64, languag
     }
 }
 
-/// What happened, in order.
-pub(crate) fn timeline(incident: &Incident, now_ns: u64, language: Language) -> Markup {
+/// What happened, in order; `with_said`: also what the operators say of it.
+pub(crate) fn timeline(incident: &Incident, with_said: bool, now_ns: u64, language: Language) -> Markup {
     let texts = language.texts();
     let mut events: Vec<(u64, Markup)> = Vec::new();
     // Of many waves, the newest matter.
@@ -163,7 +163,7 @@ pub(crate) fn timeline(incident: &Incident, now_ns: u64, language: Language) -> 
     if let Some((who, at_ns)) = &incident.acknowledged {
         events.push((*at_ns, say(texts.timeline_hand, &[("who", outside(who))])));
     }
-    for update in incident.updates.iter().rev().take(20) {
+    for update in incident.updates.iter().rev().take(if with_said { 20 } else { 0 }) {
         events.push((
             update.at_ns,
             html! { strong { (outside(&update.who)) } ": " (outside(&update.text)) },
@@ -260,19 +260,19 @@ fn numbers(incident: &Incident, around: &Around<'_>, language: Language) -> Mark
             }
         }
         @if !incident.countries.is_empty() {
-            section aria-labelledby="where" {
+            section.bare aria-labelledby="where" {
                 h2 id="where" { (texts.where_title) }
                 (table(texts.where_title, &columns(texts.country), &countries))
             }
         }
         @if !incident.networks.is_empty() {
-            section aria-labelledby="networks" {
+            section.bare aria-labelledby="networks" {
                 h2 id="networks" { (texts.networks_title) }
                 (table(texts.networks_title, &columns(texts.network), &networks))
             }
         }
         @if !incident.symptoms.is_empty() {
-            section aria-labelledby="symptoms" {
+            section.bare aria-labelledby="symptoms" {
                 h2 id="symptoms" { (texts.symptoms_title) }
                 (table(texts.symptoms_title, &columns(texts.symptom), &symptoms))
             }

@@ -61,7 +61,7 @@ pub(crate) fn page(frame: &Frame<'_>) -> String {
                 div.unseen id="news" role="status" aria-live="polite" {}
                 footer {
                     p id="zone" data-both=(texts.times_both) { (texts.times_utc) }
-                    @if !site.contact.is_empty() { p { (texts.contact) ": " (contact(&site.contact)) } }
+                    @if !site.contact.is_empty() { p { (texts.contact) " " (contact(&site.contact)) } }
                     nav aria-label=(texts.language) {
                         ul.languages { @for other in Language::ALL { li {
                             @if other == *language {
@@ -191,7 +191,7 @@ pub(crate) fn table(caption: &str, columns: &[(&str, bool)], rows: &Markup) -> M
 
 /// A share of counted reports with its interval, 95 % (Wilson).
 pub(crate) fn wilson(part: u64, whole: u64) -> [f64; 3] {
-    let (part, n) = (part as f64, whole.max(1) as f64);
+    let (part, n) = (part.min(whole) as f64, whole.max(1) as f64);
     let (p, z) = (part / n, 1.96f64);
     let middle = (p + z * z / (2.0 * n)) / (1.0 + z * z / n);
     let half = z / (1.0 + z * z / n) * (p * (1.0 - p) / n + z * z / (4.0 * n * n)).sqrt();
@@ -209,7 +209,7 @@ pub(crate) fn share_cells(share: [f64; 3], language: Language) -> Markup {
                 path.range d={ "M" (at(low)) " 6H" (at(high)) "M" (at(low)) " 2v8M" (at(high)) " 2v8" } {}
             }
         }
-        td.num { (language.percent(estimate)) " [" (language.percent(low)) "; " (language.percent(high)) "]" }
+        td.num { (language.interval(share)) }
     }
 }
 

@@ -42,8 +42,10 @@ pub(crate) fn version(classes: &Classes) -> String {
 }
 
 /// Colours, as those of the pages.
-const STYLE: &str = "path{fill:#dfe3e9;stroke:#fff;stroke-width:.7}circle{stroke:#fff}.q1{fill:#fbd9ab}.q2{fill:#f5b46d}.q3{fill:#e88746}\
-.q4{fill:#cf5a30}.q5{fill:#a32c24}.q6{fill:#6b101c}@media(prefers-color-scheme:dark){path{fill:#30343d;stroke:#14161a}circle{stroke:#14161a}\
+const STYLE: &str = "path{fill:#dfe3e9;stroke:#fff;stroke-width:.7}circle{stroke:#fff}\
+.q1{fill:#fbd9ab}.q2{fill:#f5b46d}.q3{fill:#e88746}\
+.q4{fill:#cf5a30}.q5{fill:#a32c24}.q6{fill:#6b101c}\
+@media(prefers-color-scheme:dark){path{fill:#30343d;stroke:#14161a}circle{stroke:#14161a}\
 .q1{fill:#5b3b20}.q2{fill:#8b5122}.q3{fill:#bd6926}.q4{fill:#e58d3a}.q5{fill:#f7bb6b}.q6{fill:#ffe8c2}}";
 
 /// What the picture is allowed when it is opened by itself: this very style, and nothing else.

@@ -107,7 +107,7 @@ async fn front_page(State(app): State<App>, headers: HeaderMap, asking: Asking) 
     match (query, asked.page.unwrap_or(1)) {
         (None, 0 | 1) => {
             let tag = tag("front", version, language);
-            if is_known(&headers, &tag) {
+            if asked.lang.is_none() && is_known(&headers, &tag) {
                 return unchanged(&tag);
             }
             let front = app.state.front.load_full();
@@ -136,7 +136,7 @@ async fn service_page(
     };
     let view = slot.view.load();
     let tag = tag(&slug, view.version, language);
-    if is_known(&headers, &tag) {
+    if asked.lang.is_none() && is_known(&headers, &tag) {
         return unchanged(&tag);
     }
     let body = view.pages.get(language, || {
@@ -315,11 +315,6 @@ async fn robots() -> impl IntoResponse {
     )
 }
 
-/// The page for an address that is none.
-pub(crate) async fn not_found(State(app): State<App>, headers: HeaderMap) -> Response<Body> {
-    refusal(&app, &headers, &Problem::not_found("There is no such page."))
-}
-
 /// A refusal as a page, for those who read one.
 pub(crate) fn refusal(app: &App, headers: &HeaderMap, problem: &Problem) -> Response<Body> {
     let language = language(app, headers, None);
@@ -383,7 +378,7 @@ fn tag(name: &str, version: u64, language: Language) -> String {
     format!("\"{start:x}-{name}-{version}-{}\"", language.code())
 }
 
-/// Whether the browser has the page with this tag (RFC 9110, 13.1.2).
+/// Whether the browser has the page with this tag (RFC 9110, 13.1.2). Not to be asked where the answer has to carry a cookie.
 fn is_known(headers: &HeaderMap, tag: &str) -> bool {
     headers
         .get_all(header::IF_NONE_MATCH)

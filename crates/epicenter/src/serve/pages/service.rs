@@ -8,13 +8,17 @@ use super::layout::{Frame, badge, confidence, moment, page, share_cells, table, 
 use super::{Around, incident, map};
 use crate::page::{clean, link, outside};
 use crate::serve::config::Config;
-use crate::serve::lang::{Language, plain, say};
+use crate::serve::lang::{Language, Texts, plain, say};
 use crate::serve::state::{Incident, Standing, View};
 
 /// Rows of the tables of countries and networks.
 const ROWS: usize = 12;
 /// Probes that are listed; those that fail come first.
 const PROBES: usize = 24;
+/// Statements with their verdicts on a page.
+const SAID: usize = 12;
+/// Reasons of a verdict that are shown.
+const REASONS: usize = 8;
 /// Incidents of the past that are listed.
 const PAST: usize = 10;
 
@@ -24,6 +28,16 @@ pub(crate) fn render(view: &View, config: &Config, around: &Around<'_>, language
     let service = &view.service;
     let now_ns = view.at_ns;
     let past: Vec<&Incident> = view.past.iter().map(|incident| &**incident).collect();
+    let is_open = |incident: &&&Incident| {
+        view.incident
+            .as_deref()
+            .is_some_and(|open| open.id == incident.id)
+    };
+    let over: Vec<&&Incident> = past
+        .iter()
+        .filter(|incident| !is_open(incident))
+        .take(PAST)
+        .collect();
     let total: u64 = view.bins.iter().map(|bin| bin.reports).sum();
     let has_probes = !service.probe.is_empty() || !view.probes.is_empty();
     let main = html! {
@@ -31,7 +45,7 @@ pub(crate) fn render(view: &View, config: &Config, around: &Around<'_>, language
         @if !service.about.is_empty() { p.soft { (outside(&service.about)) } }
         @if !service.url.is_empty() { p.soft { (link(&service.url)) } }
         p.state data-news { (badge(view.standing, texts)) }
-        p.lead { (sentences(view, around, language)) }
+        p.lead.calm[!view.standing.is_trouble()] { (sentences(view, around, language)) }
         @if !view.attacks.is_empty() { p.soft { (texts.say_who) } }
         p.soft { (say(texts.as_of, &[("time", moment(now_ns, now_ns))])) "." }
         (form(view, config, language))
@@ -40,6 +54,7 @@ pub(crate) fn render(view: &View, config: &Config, around: &Around<'_>, language
             (chart(&view.bins, &past, has_probes, now_ns, language))
         }
         (timeline(view, around, language))
+        (said(view, language))
         @if total > 0 {
             (symptoms(view, total, language))
             (places(view, total, language))
@@ -49,8 +64,8 @@ pub(crate) fn render(view: &View, config: &Config, around: &Around<'_>, language
         (neighbours(view, around, language))
         section aria-labelledby="past" {
             h2 id="past" { (texts.past_title) }
-            @if past.is_empty() { p.soft { (texts.past_none) } } @else {
-                ul.past { @for incident in past.iter().take(PAST) { (incident::line(incident, None, now_ns, language)) } }
+            @if over.is_empty() { p.soft { (texts.past_none) } } @else {
+                ul.past { @for incident in &over { (incident::line(incident, None, now_ns, language)) } }
             }
         }
     };
@@ -204,7 +219,7 @@ fn form(view: &View, config: &Config, language: Language) -> Markup {
                     p id="choose" { (texts.report_symptoms) }
                     div.choices role="group" aria-labelledby="choose" {
                         @for symptom in &service.symptoms {
-                            button type="submit" name="symptom" value=(symptom) { (symptom_word(symptom, language)) }
+                            button type="submit" name="symptom" value=(clean(symptom)) { (symptom_word(symptom, language)) }
                         }
                     }
                 }
@@ -239,10 +254,56 @@ fn timeline(view: &View, around: &Around<'_>, language: Language) -> Markup {
     html! {
         section aria-labelledby="timeline" {
             h2 id="timeline" { (texts.timeline_title) }
-            (incident::timeline(incident, view.at_ns, language))
+            (incident::timeline(incident, true, view.at_ns, language))
             @if !view.standing.is_trouble() && let Some(cause) = because(incident, around, language) { p { (cause) } }
             p { a href={ "/incidents/" (super::front::encode(&incident.id)) } { (texts.incident_link) } }
         }
+    }
+}
+
+/// What was said of it, each with its verdict; how sure that is stands in a sentence of its own.
+fn said(view: &View, language: Language) -> Markup {
+    let texts = language.texts();
+    html! {
+        @if !view.said.is_empty() {
+            section aria-labelledby="said" {
+                h2 id="said" { (texts.claims_title) }
+                @for one in view.said.iter().take(SAID) {
+                    blockquote { p { (outside(&one.said)) } }
+                    p.soft {
+                        @if let Some(by) = &one.by { (outside(by)) }
+                        @if let Some(at_ns) = one.at_ns { ", " (moment(at_ns, view.at_ns)) }
+                        @if let Some(url) = &one.url { ", " (link(url)) }
+                    }
+                    p {
+                        strong { (say(texts.said_verdict, &[("words", html! { (verdict_words(&one.words, texts)) })])) }
+                        @if let Some(about) = &one.about { " (" span lang="en" { (outside(about)) } ")" }
+                        " "
+                        (say(texts.said_confidence, &[("confidence", html! { (confidence(&one.confidence, texts)) })]))
+                    }
+                    details {
+                        summary { (texts.said_why) }
+                        ul lang="en" {
+                            @for reason in one.because.iter().chain(&one.would_change).take(REASONS) { li { (outside(reason)) } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The words of a verdict (ICD 203) in a language.
+fn verdict_words(words: &str, texts: &Texts) -> &'static str {
+    match words {
+        "almost no chance" => texts.words_none,
+        "very unlikely" => texts.words_very_unlikely,
+        "unlikely" => texts.words_unlikely,
+        "roughly even chance" => texts.words_even,
+        "likely" => texts.words_likely,
+        "very likely" => texts.words_very_likely,
+        "almost certain" => texts.words_certain,
+        _ => texts.words_unknown,
     }
 }
 
@@ -437,6 +498,7 @@ fn neighbours(view: &View, around: &Around<'_>, language: Language) -> Markup {
         .service
         .neighbours
         .iter()
+        .filter(|slug| **slug != view.service.slug)
         .take(20)
         .filter_map(|slug| {
             let (name, standing) = (around.service)(slug)?;

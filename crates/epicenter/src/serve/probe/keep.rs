@@ -526,6 +526,7 @@ mod tests {
             networks: Vec::new(),
             symptoms: Vec::new(),
             neighbours: Vec::new(),
+            claims: None,
             probe,
         }
     }

@@ -103,6 +103,7 @@ impl Work {
             networks: Vec::new(),
             symptoms: Vec::new(),
             neighbours: Vec::new(),
+            claims: None,
             probe: work.probe,
         };
         Ok(self.services.into_iter().map(service).collect())
