@@ -1,5 +1,6 @@
 -- Reports of ever other people, as a proxy in front passes them on. Each thread has its own part of the addresses.
-local threads = 0
+-- PART: another part for another run against the same server.
+local threads = tonumber(os.getenv("PART") or "0")
 function setup(thread)
   thread:set("part", threads)
   threads = threads + 1

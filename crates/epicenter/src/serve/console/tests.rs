@@ -541,7 +541,7 @@ async fn viewers_read_and_change_nothing() {
     assert_eq!(site.journal(), before);
     assert!(!vic.get("/console/incidents/i1").await.text.contains("<textarea"));
     // Lines of people's reports are for operators.
-    let person = "00000000feedbeef";
+    let person = "4276993775";
     assert!(ada.get("/console/journal").await.text.contains(person));
     let seen = vic.get("/console/journal?kind=reports").await.text;
     assert!(
