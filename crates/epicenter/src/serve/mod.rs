@@ -6,7 +6,8 @@
 //! - [`notify`]: who is told of incidents, and how.
 //! - [`http`]: who asks, what is refused, and where requests go; [`pages`] are made once for everybody ([`cache`]), in each [`lang`].
 //! - [`console`]: the operators' side, behind a login.
-//! - [`api`]: what is known, for programs, as [`openapi`] says; [`statuspage`], [`metrics`] and [`feeds`] are for programs that know others.
+//! - [`api`]: what is known, for programs, as [`openapi`] says; [`statuspage`], [`metrics`] and [`feeds`] are for those who speak
+//!   other forms.
 //! - [`import`] takes services over from other programs, and [`backup`] copies the data file.
 
 pub(crate) mod agents;

@@ -237,7 +237,7 @@ fn most<K: Ord>(counts: impl Iterator<Item = (K, u64)>) -> Vec<(K, u64)> {
         *sums.entry(key).or_default() += n;
     }
     let mut sorted: Vec<(K, u64)> = sums.into_iter().collect();
-    sorted.sort_by(|a, b| b.1.cmp(&a.1));
+    sorted.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
     sorted
 }
 
