@@ -73,10 +73,42 @@ fn score(root: &Path, seeds: &str) -> Result<(), String> {
 /// Everything that must pass.
 fn test() -> Result<(), String> {
     c_compiler()?;
+    browser()?;
     tidy::check(&root())?;
     run(Command::new("cargo")
         .args(["test", "--workspace", "--no-fail-fast"])
         .current_dir(root()))
+}
+
+/// Pages are tested in a real browser. Where there is none it is installed, if that is possible here, or named; without it those tests
+/// are passed over, but not under CI.
+fn browser() -> Result<(), String> {
+    let works = |name: &str| {
+        Command::new(name)
+            .arg("--version")
+            .output()
+            .is_ok_and(|output| output.status.success())
+    };
+    if works("chromedriver") {
+        return Ok(());
+    }
+    let missing = "chromedriver is missing: pages are not tested in a browser (Debian: apt-get install chromium chromium-driver)";
+    let installed = works("apt-get") && {
+        println!("installing chromium and chromium-driver");
+        let install = || run(Command::new("apt-get").args(["install", "-y", "chromium", "chromium-driver"]));
+        // Lists of packages may be old, or not there yet.
+        install()
+            .or_else(|_| run(Command::new("apt-get").arg("update")).and_then(|()| install()))
+            .is_ok()
+    };
+    if installed {
+        return Ok(());
+    }
+    if std::env::var_os("CI").is_some() {
+        return Err(missing.to_owned());
+    }
+    println!("{missing}");
+    Ok(())
 }
 
 /// zstd is compiled from C. Where there is no compiler it is installed, if that is possible here, or named.

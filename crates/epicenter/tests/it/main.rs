@@ -1,5 +1,6 @@
 //! The program from outside: every test runs the real binary, in a folder of its own.
 
+mod browser;
 mod bundle;
 mod captures;
 mod claims;
