@@ -37,7 +37,8 @@ fn shell(site: &str, title: &str, seat: Option<&Seat>, body: &Markup) -> Html<St
                 meta name="color-scheme" content="light dark";
                 meta name="robots" content="noindex";
                 title { (clean(title)) " – " (clean(site)) }
-                link rel="stylesheet" href="/static/site.css";
+                link rel="icon" href="/favicon.svg" type="image/svg+xml";
+                link rel="stylesheet" href=(crate::serve::pages::files::STYLE.address());
                 link rel="stylesheet" href="/console/console.css";
             }
             body.console {
