@@ -11,6 +11,7 @@
 //! bench score EPICENTER SEEDS         cases of the range's library against their truth (bench/record/score.txt)
 //! bench detect-speed         its steps a second
 //! bench trace SOURCES                          where an attack of so many sources came from: milliseconds, one thread
+//! bench serve EPICENTER bench/wrk              reports and pages a second of the tracker, by wrk (bench/record/serve.txt)
 //! bench lookup COUNTRY.mmdb                    address lookup against the maxminddb crate
 //! ```
 #![expect(clippy::print_stdout, reason = "a benchmark prints")]
@@ -23,6 +24,7 @@ mod live;
 mod lookup;
 mod score;
 mod send;
+mod serve;
 mod trace;
 
 fn main() -> anyhow::Result<()> {
@@ -49,9 +51,10 @@ fn main() -> anyhow::Result<()> {
             Ok(())
         }
         ["trace", sources] => trace::run(sources.parse()?),
+        ["serve", program, scripts] => serve::run(program, scripts),
         ["lookup", country] => lookup::run(country),
         _ => anyhow::bail!(
-            "usage: bench generate mixed|forged PACKETS FILE | export FORMAT RECORDS FILE | investigate PROGRAM FILE... | send FILE PORT MESSAGES_PER_S | live PROGRAM MESSAGES_PER_S FILE... | calibrate full|small | score PROGRAM SEEDS | detect-speed | trace SOURCES | lookup COUNTRY.mmdb"
+            "usage: bench generate mixed|forged PACKETS FILE | export FORMAT RECORDS FILE | investigate PROGRAM FILE... | send FILE PORT MESSAGES_PER_S | live PROGRAM MESSAGES_PER_S FILE... | calibrate full|small | score PROGRAM SEEDS | detect-speed | trace SOURCES | serve PROGRAM SCRIPTS | lookup COUNTRY.mmdb"
         ),
     }
 }

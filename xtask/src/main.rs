@@ -5,6 +5,7 @@
 //! cargo xtask atlas             the address snapshot inside the program, anew from its npm packages
 //! cargo xtask map               the world map inside the program, anew from its npm packages
 //! cargo xtask bench [--rivals]  the speed questions (see docs/bench.md)
+//! cargo xtask deb               the Debian package, in target/
 //! cargo xtask score [SEEDS]     how right cases are, over simulated incidents with known truth; 3 seeds by default
 //! ```
 #![expect(
@@ -15,6 +16,7 @@
 
 mod atlas;
 mod bench;
+mod deb;
 mod map;
 mod npm;
 mod tidy;
@@ -30,13 +32,15 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::check(&root()),
         ["atlas"] => atlas::build(&root()),
         ["map"] => map::build(&root()),
+        ["deb"] => deb::build(&root()),
         ["bench"] => bench::run(&root(), false),
         ["bench", "--rivals"] => bench::run(&root(), true),
         ["score"] => score(&root(), "3"),
         ["score", seeds] => score(&root(), seeds),
-        _ => {
-            Err("usage: cargo xtask test | tidy | atlas | map | bench [--rivals] | score [SEEDS]".to_owned())
-        }
+        _ => Err(
+            "usage: cargo xtask test | tidy | atlas | map | deb | bench [--rivals] | score [SEEDS]"
+                .to_owned(),
+        ),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -69,10 +73,42 @@ fn score(root: &Path, seeds: &str) -> Result<(), String> {
 /// Everything that must pass.
 fn test() -> Result<(), String> {
     c_compiler()?;
+    browser()?;
     tidy::check(&root())?;
     run(Command::new("cargo")
         .args(["test", "--workspace", "--no-fail-fast"])
         .current_dir(root()))
+}
+
+/// Pages are tested in a real browser. Where there is none it is installed, if that is possible here, or named; without it those tests
+/// are passed over, but not under CI.
+fn browser() -> Result<(), String> {
+    let works = |name: &str| {
+        Command::new(name)
+            .arg("--version")
+            .output()
+            .is_ok_and(|output| output.status.success())
+    };
+    if works("chromedriver") {
+        return Ok(());
+    }
+    let missing = "chromedriver is missing: pages are not tested in a browser (Debian: apt-get install chromium chromium-driver)";
+    let installed = works("apt-get") && {
+        println!("installing chromium and chromium-driver");
+        let install = || run(Command::new("apt-get").args(["install", "-y", "chromium", "chromium-driver"]));
+        // Lists of packages may be old, or not there yet.
+        install()
+            .or_else(|_| run(Command::new("apt-get").arg("update")).and_then(|()| install()))
+            .is_ok()
+    };
+    if installed {
+        return Ok(());
+    }
+    if std::env::var_os("CI").is_some() {
+        return Err(missing.to_owned());
+    }
+    println!("{missing}");
+    Ok(())
 }
 
 /// zstd is compiled from C. Where there is no compiler it is installed, if that is possible here, or named.

@@ -27,6 +27,8 @@ pub struct Atlas {
     parts: Parts,
     file: std::borrow::Cow<'static, [u8]>,
     about: OnceLock<About>,
+    /// AS numbers in order, and the indices of their names.
+    named: OnceLock<Vec<(u32, u32)>>,
     ipv4: Table<u32>,
     ipv6: Table<u128>,
     unusable: f64,
@@ -199,6 +201,7 @@ impl Atlas {
             parts,
             file,
             about: OnceLock::new(),
+            named: OnceLock::new(),
             ipv4,
             ipv6,
             unusable: unusable as f64 / 2f64.powi(32),
@@ -388,9 +391,33 @@ impl Atlas {
         self.place(PlaceId(self.block(address)))
     }
 
+    /// The name of a network by its AS number; `None` where none is known. The table is made when it is first asked.
+    pub fn network(&self, asn: u32) -> Option<&str> {
+        let named = self.named.get_or_init(|| {
+            let mut named: Vec<(u32, u32)> = self
+                .parts
+                .places
+                .iter()
+                .filter(|place| place.asn != 0 && !self.parts.names[place.name as usize].is_empty())
+                .map(|place| (place.asn, place.name))
+                .collect();
+            named.sort_unstable();
+            named.dedup_by_key(|row| row.0);
+            named
+        });
+        let at = named.binary_search_by_key(&asn, |row| row.0).ok()?;
+        Some(&self.parts.names[named[at].1 as usize])
+    }
+
     /// Share of all 2^32 IPv4 addresses that are special-purpose or announced by nobody: what a uniform draw would hit.
     pub fn ipv4_unusable_share(&self) -> f64 {
         self.unusable
+    }
+
+    /// Names of networks by AS number, of those of the numbers that this atlas knows.
+    pub fn networks(&self, numbers: &[u32]) -> std::collections::BTreeMap<u32, &str> {
+        let named = |asn: &u32| Some((*asn, self.network(*asn)?));
+        numbers.iter().filter_map(named).collect()
     }
 
     /// Whether any country is known to this atlas by this code.

@@ -8,7 +8,7 @@ use std::net::Ipv6Addr;
 pub struct PlaceId(pub u32);
 
 /// ISO 3166-1 alpha-2 code, or `ZZ` where none is known.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize, serde::Serialize)]
 pub struct Country(pub [u8; 2]);
 
 impl Country {

@@ -226,3 +226,17 @@ fn a_moved_atlas_says_the_same_of_moved_addresses() {
     assert_eq!((private.kind, private.routed), (Kind::Reserved, false));
     assert!((moved.ipv4_unusable_share() - atlas.ipv4_unusable_share()).abs() < 1e-12);
 }
+
+#[test]
+fn networks_have_names_by_number() {
+    let atlas = Atlas::embedded();
+    let place = atlas.lookup(
+        "8.8.8.8"
+            .parse::<std::net::Ipv4Addr>()
+            .expect("an address")
+            .to_ipv6_mapped(),
+    );
+    assert_eq!(atlas.network(place.asn), Some(place.network));
+    assert_eq!(atlas.network(0), None);
+    assert_eq!(atlas.network(u32::MAX), None);
+}

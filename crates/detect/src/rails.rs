@@ -5,6 +5,8 @@
 //! applications). Probes from several places count together only where enough places see the same: one place alone has a problem of
 //! its path.
 
+use serde::{Deserialize, Serialize};
+
 use crate::surge::{NOTHING, log_sum};
 
 /// Share of failures that probes of a healthy service have at most, where history shows less.
@@ -20,13 +22,13 @@ const HISTORY: f64 = 10_000.0;
 const HOLD_S: f64 = 600.0;
 
 /// Probes of one service, from several places.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Probes {
     places: Vec<Place>,
     log_threshold: f64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 struct Place {
     /// Discounted probes and failures.
     tried: f64,
@@ -135,7 +137,7 @@ impl Place {
 }
 
 /// Where an incident of a service stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum Stage {
     /// Nothing is wrong, or too little is known.
     Quiet,
@@ -152,7 +154,7 @@ pub enum Stage {
 }
 
 /// Several rails of one service.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Rails {
     weights: Vec<f64>,
     log_threshold: f64,

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::serve::console::session::{Role, Scope};
+
 /// Is the service down, is it an attack, and where did the attack really come from.
 #[derive(Debug, Parser)]
 #[command(name = "epicenter", version, about, long_about = None, max_term_width = 100)]
@@ -43,6 +45,53 @@ pub(crate) enum Command {
         after_help = "Examples:\n  epicenter listen\n  epicenter listen --listen 2055 --listen 192.0.2.1:6343 --network 203.0.113.0/24\n  epicenter listen --format json --state exporters.state --record ring --record-size 20GiB\n  epicenter investigate --state ring/epicenter-20260310T094500Z-000001.state ring/*.pcap"
     )]
     Listen(ListenArgs),
+    /// Run the outage tracker: people report trouble, and everyone sees what is known
+    #[command(
+        after_help = "Examples:\n  epicenter serve\n  epicenter serve --config /etc/epicenter/epicenter.toml\n\nWithout a configuration there is one demo service. SIGHUP reads the configuration again; SIGTERM ends without losing a report."
+    )]
+    Serve(ServeArgs),
+    /// Check the configuration of `serve`, or show it with the meaning of every key
+    #[command(
+        after_help = "Examples:\n  epicenter config --show > epicenter.toml\n  epicenter config --check epicenter.toml\n\nExit codes: 0 it is sound, 1 it is not (the text says where and why), 2 usage."
+    )]
+    Config(ConfigArgs),
+    /// Take services over from another program; prints a configuration, and says what it could not take
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  epicenter import uptime-kuma Uptime_Kuma_Backup.json > epicenter.toml\n  epicenter import gatus config.yaml > epicenter.toml"
+    )]
+    Import(ImportCommand),
+    /// Copy the data file of `serve`, also while it runs, and check the copy
+    #[command(after_help = "Example:\n  epicenter backup epicenter.db epicenter-monday.db")]
+    Backup(BackupArgs),
+    /// Check the journal in a data file
+    #[command(
+        subcommand,
+        after_help = "Example:\n  epicenter journal verify epicenter.db\n\nExit codes: 0 it holds, 1 it does not (the text names the first entry) or cannot be read, 2 usage."
+    )]
+    Journal(JournalCommand),
+    /// Probe the services of a tracker from here, or those of a configuration once
+    #[command(
+        after_help = "Examples:\n  epicenter probe --join https://status.example.org --place Madrid --token-file agent.token\n  epicenter probe --once epicenter.toml\n  epicenter probe --once epicenter.toml shop\n\nExit codes of --once: 0 all are up, 1 one is not, or the configuration cannot be read, 2 usage."
+    )]
+    Probe(ProbeArgs),
+    /// Who may sign in to the console of `serve`
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  epicenter user add ada --role operator\n  pass show tracker | epicenter user add ada --role operator --password-stdin --config /etc/epicenter/epicenter.toml\n\nThe server must not be running; while it is, use its page /console/users."
+    )]
+    User(UserCommand),
+    /// Tokens with which programs talk to `serve`: agents that probe, and scripts
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  epicenter token add probe-fra --scope probes\n  epicenter token add deploy --scope read --scope operate\n\nThe server must not be running; while it is, use its page /console/tokens."
+    )]
+    Token(TokenCommand),
+    /// Send a test message to everyone whom `serve` would tell
+    #[command(
+        after_help = "Examples:\n  epicenter notify --test epicenter.toml\n\nExit codes: 0 all took it, 1 somebody did not (the text says why), 2 usage."
+    )]
+    Notify(NotifyArgs),
     /// Find surges, silences and breaks in any series, with a budget of false incidents
     #[command(
         after_help = "Examples:\n  epicenter detect reports.csv\n  epicenter detect --side up --budget 1/month --format json reports.csv\n  epicenter detect --kind metric --format html -o latency.html latency.csv\n  cut -d, -f1,3 wide.csv | epicenter detect --format csv -"
@@ -78,6 +127,27 @@ pub(crate) enum Command {
     },
     /// Print the manual page (roff)
     Man,
+}
+
+/// What is probed for whom.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("work").required(true).args(["join", "once"]))]
+pub(crate) struct ProbeArgs {
+    /// Work for this tracker: ask it what to probe, and send it what was found
+    #[arg(long, value_name = "URL", requires = "place")]
+    pub(crate) join: Option<String>,
+    /// Where this is, as it is shown: a city, a network
+    #[arg(long, value_name = "NAME", conflicts_with = "once")]
+    pub(crate) place: Option<String>,
+    /// File that holds the token by which the tracker knows its agents
+    #[arg(long, value_name = "FILE", conflicts_with = "once")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Make all probes of this configuration once, and print what each found and where the time went
+    #[arg(long, value_name = "CONFIG")]
+    pub(crate) once: Option<PathBuf>,
+    /// Only those of this service, by its slug
+    #[arg(value_name = "SERVICE", conflicts_with = "join")]
+    pub(crate) service: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -361,6 +431,9 @@ pub(crate) struct DemoArgs {
     /// Print the whole case at the end
     #[arg(long)]
     pub(crate) full: bool,
+    /// Address and port of the pages; another port where that one is taken
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
+    pub(crate) listen: std::net::SocketAddr,
 }
 
 /// How events are printed.
@@ -406,6 +479,166 @@ pub(crate) struct ListenArgs {
     /// End after so many seconds
     #[arg(long = "for", value_name = "SECONDS")]
     pub(crate) seconds: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// The settings: a TOML file; epicenter.toml in this folder where none is named
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Address and port of the pages, in place of the one in the settings
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<std::net::SocketAddr>,
+    /// The data file, in place of the one in the settings
+    #[arg(long, value_name = "FILE")]
+    pub(crate) data: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) atlas: AtlasArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ImportCommand {
+    /// The file of Uptime Kuma's export, or its list of monitors (JSON)
+    UptimeKuma(ImportArgs),
+    /// The configuration of Gatus (YAML)
+    Gatus(ImportArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// The file
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BackupArgs {
+    /// The data file
+    #[arg(value_name = "FILE.db")]
+    pub(crate) from: PathBuf,
+    /// Where the copy goes; nothing may be there yet
+    #[arg(value_name = "TO.db")]
+    pub(crate) to: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum JournalCommand {
+    /// Go through all entries, and print how many there are and the hash of the last one
+    Verify(JournalArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JournalArgs {
+    /// The data file; `serve` may run meanwhile
+    #[arg(value_name = "FILE.db")]
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigArgs {
+    /// The settings: a TOML file; epicenter.toml in this folder where none is named
+    #[arg(value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Say whether it is sound, and nothing else
+    #[arg(long, conflicts_with = "show")]
+    pub(crate) check: bool,
+    /// Print all settings in force, with what each means
+    #[arg(long)]
+    pub(crate) show: bool,
+}
+
+/// Which tracker's data.
+#[derive(Debug, Args)]
+pub(crate) struct DataArgs {
+    /// The settings: a TOML file; epicenter.toml in this folder where none is named
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The data file, in place of the one in the settings
+    #[arg(long, value_name = "FILE")]
+    pub(crate) data: Option<PathBuf>,
+}
+
+/// Where a password comes from.
+#[derive(Debug, Args)]
+pub(crate) struct PasswordArgs {
+    /// Read the password from the first line of standard input, not from the terminal
+    #[arg(long)]
+    pub(crate) password_stdin: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum UserCommand {
+    /// Let somebody sign in; asks for a password
+    Add(UserAddArgs),
+    /// Show who may sign in
+    List(DataArgs),
+    /// Let somebody sign in no more, and end their sessions
+    Remove(NamedArgs),
+    /// Set a password, and end the sessions of the old one
+    Password(UserPasswordArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UserAddArgs {
+    /// Their name: small letters, digits and . - _ @
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// What they may do: a viewer reads, an operator reads and does
+    #[arg(long, value_enum)]
+    pub(crate) role: Role,
+    #[command(flatten)]
+    pub(crate) password: PasswordArgs,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UserPasswordArgs {
+    /// Whose
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) password: PasswordArgs,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NamedArgs {
+    /// Which
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Make a token, and print it this once
+    Add(TokenAddArgs),
+    /// Show the tokens in force, never what they open with
+    List(DataArgs),
+    /// Take a token out of force
+    Revoke(NamedArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TokenAddArgs {
+    /// What it is called in the journal
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// What it is good for; may be given several times
+    #[arg(long, value_enum, required = true)]
+    pub(crate) scope: Vec<Scope>,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NotifyArgs {
+    /// The settings whose receivers are told: a TOML file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) test: PathBuf,
 }
 
 #[derive(Debug, Args)]

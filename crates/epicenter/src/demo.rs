@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -24,6 +25,9 @@ use wire::{Batch, Capture, Collector, Kind};
 
 use crate::args::DemoArgs;
 use crate::case_text::{Style, count, duration, metric, wrapped};
+use crate::serve::config::{Config, Net, Service, Site};
+use crate::serve::server::Driven;
+use crate::serve::traffic::attack;
 use crate::signals::{BUDGET_PER_DAY, Signal};
 use crate::{case_json, case_text, claims, outages, signals, simulate, tell};
 
@@ -55,7 +59,11 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     ))?;
     let mut day =
         Day::new(scenario, args.seed, &atlas).map_err(|problem| anyhow::anyhow!("{shown}: {problem}"))?;
+    day.keeps_heard = !args.headless;
     day.learn(&mut page)?;
+    if !args.headless {
+        day.open(args.listen, &mut page)?;
+    }
     page.begin();
     while day.second(&mut page)? {
         page.keep_pace(day.told, day.seconds);
@@ -83,11 +91,28 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     ))?;
     let failures = failures(&score);
     failures.iter().for_each(|failure| tell(failure));
+    if let Some(pages) = &day.pages
+        && std::io::stdout().is_terminal()
+    {
+        page.line(&format!(
+            "The pages of this day stay at http://{}/ until Ctrl-C.",
+            pages.address
+        ))?;
+        until_interrupted()?;
+    }
     Ok(if failures.is_empty() {
         ExitCode::SUCCESS
     } else {
         ExitCode::from(1)
     })
+}
+
+/// Waits until somebody has seen enough.
+fn until_interrupted() -> anyhow::Result<()> {
+    let mut signals =
+        signal_hook::iterator::Signals::new([signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM])?;
+    signals.forever().next();
+    Ok(())
 }
 
 /// The case in a few lines.
@@ -162,11 +187,60 @@ struct Day<'a> {
     octets: u64,
     ends_ns: Option<(u64, u64)>,
     status_ns: u64,
+    /// The tracker's pages of this day, and what they have not heard yet.
+    pages: Option<Driven>,
+    heard: Vec<Signal>,
+    keeps_heard: bool,
 }
 
 impl<'a> Day<'a> {
     fn now_ns(&self) -> u64 {
         self.start_ns + u64::from(self.told) * SECOND
+    }
+
+    /// Opens the pages of a tracker that hears what this day hears.
+    fn open(&mut self, listen: std::net::SocketAddr, page: &mut Page) -> anyhow::Result<()> {
+        let symptoms = ["app", "website", "login", "connection"]
+            .map(str::to_owned)
+            .to_vec();
+        let service = |(name, prefix): (&String, &Prefix)| Service {
+            slug: name.clone(),
+            name: name.clone(),
+            url: String::new(),
+            about: "Of a simulated day: none of this happened.".to_owned(),
+            networks: vec![Net(*prefix)],
+            symptoms: symptoms.clone(),
+            neighbours: Vec::new(),
+            claims: None,
+            probe: Vec::new(),
+        };
+        let config = Config {
+            site: Site {
+                name: "Epicenter demo".to_owned(),
+                about: "A simulated day, as a tracker shows it".to_owned(),
+                ..Site::default()
+            },
+            service: self.services.iter().map(service).collect(),
+            // What was said that day was said of its first service, or of all alike.
+            statements: self
+                .services
+                .keys()
+                .take(1)
+                .map(|name| (name.clone(), Arc::new(self.claims.clone())))
+                .collect(),
+            ..Config::default()
+        };
+        let has_probes = !self.drill.range().scenario().place.is_empty();
+        // It begins with the first thing that was heard, so that it learns what is usual.
+        let first_ns = self.heard.first().map_or(self.start_ns, Signal::at_ns);
+        let pages = Driven::start(config, Arc::new(Atlas::embedded()), first_ns, listen, has_probes)?;
+        page.line(&format!(
+            "The tracker's pages of this day: http://{}/",
+            pages.address
+        ))?;
+        self.pages = Some(pages);
+        self.show();
+        Ok(())
     }
 
     /// The days before, of which there are reports and probes alone: what is usual. Ends with the first second of the day.
@@ -211,6 +285,19 @@ impl<'a> Day<'a> {
                 Signal::Report(report) => self.watch.report(report),
                 Signal::Probe(probe) => self.watch.probe(probe),
             }
+        }
+        if self.keeps_heard {
+            self.heard.append(&mut heard);
+        }
+        if self.told.is_multiple_of(60) {
+            self.show();
+        }
+    }
+
+    /// The pages hear what they have not heard yet.
+    fn show(&mut self) {
+        if let Some(pages) = &self.pages {
+            pages.hear(self.now_ns(), std::mem::take(&mut self.heard));
         }
     }
 
@@ -280,6 +367,9 @@ impl<'a> Day<'a> {
 
     /// Says what is new in the traffic, and lets the watch know which services are attacked.
     fn tell(&mut self, events: Vec<Event>, page: &mut Page) -> anyhow::Result<()> {
+        if let Some(pages) = &self.pages {
+            pages.attacks(events.iter().map(attack).collect());
+        }
         for event in events {
             let runs = matches!(event.change, Change::Begin | Change::Change);
             let known = self.incidents.contains_key(&event.incident.id);
@@ -468,6 +558,9 @@ impl<'a> Day<'a> {
             octets: 0,
             ends_ns: None,
             status_ns: 0,
+            pages: None,
+            heard: Vec::new(),
+            keeps_heard: false,
         })
     }
 

@@ -7,7 +7,7 @@
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
@@ -39,18 +39,37 @@ const RUNNING: &str = ", still running";
 /// Runs the command.
 pub(crate) fn run(args: &ListenArgs) -> anyhow::Result<ExitCode> {
     let atlas = lookup::open(&args.atlas)?;
+    let ended = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        // The second one ends at once, should the first not be heard.
+        signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&ended))?;
+        signal_hook::flag::register(signal, Arc::clone(&ended))?;
+    }
+    let mut lines = |events: &[Event]| print(&in_form(args.format, events));
+    listen(args, &atlas, &ended, &mut lines)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Where news go: all of one judgement together, none where nothing is new.
+pub(crate) type Sink<'a> = &'a mut (dyn FnMut(&[Event]) -> anyhow::Result<()> + Send);
+
+/// Listens until `ended`, and gives what is new to `sink`.
+///
+/// # Errors
+///
+/// The sockets cannot be had, or the sink wants no more.
+pub(crate) fn listen(
+    args: &ListenArgs,
+    atlas: &Atlas,
+    ended: &AtomicBool,
+    sink: Sink<'_>,
+) -> anyhow::Result<()> {
     let collector = args.exports.collector()?;
     let workers = args.threads.map_or_else(
         || std::thread::available_parallelism().map_or(1, usize::from),
         usize::from,
     );
     let sockets = Sockets::bind(&args.listen, workers)?;
-    let ended = Arc::new(std::sync::atomic::AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        // The second one ends at once, should the first not be heard.
-        signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&ended))?;
-        signal_hook::flag::register(signal, Arc::clone(&ended))?;
-    }
     if sockets.is_small() {
         tell(&format!(
             "the system keeps {}B for each socket, which a burst may fill; `sysctl -w net.core.rmem_max=134217728` gives more",
@@ -65,7 +84,8 @@ pub(crate) fn run(args: &ListenArgs) -> anyhow::Result<ExitCode> {
         };
         let mut listener = Listener {
             args,
-            atlas: &atlas,
+            atlas,
+            sink,
             shared: &shared,
             engine: Engine::new(Options {
                 networks: args.network.clone(),
@@ -94,13 +114,12 @@ pub(crate) fn run(args: &ListenArgs) -> anyhow::Result<ExitCode> {
         let (filled, chunks) = mpsc::sync_channel(QUEUE);
         sockets.start(scope, &shared, &filled);
         drop(filled);
-        let result = listener.listen(&chunks, &ended);
+        let result = listener.listen(&chunks, ended);
         // The workers are told whatever happened, or they would be waited for without end.
         shared.stop.store(true, Ordering::Relaxed);
         result?;
         listener.end(&chunks)
-    })?;
-    Ok(ExitCode::SUCCESS)
+    })
 }
 
 const SCHEMA: &str = "epicenter.event/1";
@@ -108,6 +127,7 @@ const SCHEMA: &str = "epicenter.event/1";
 struct Listener<'a> {
     args: &'a ListenArgs,
     atlas: &'a Atlas,
+    sink: Sink<'a>,
     shared: &'a Shared,
     engine: Engine,
     collector: Collector,
@@ -130,11 +150,7 @@ struct Listener<'a> {
 
 impl Listener<'_> {
     /// Until somebody says that it is enough.
-    fn listen(
-        &mut self,
-        chunks: &mpsc::Receiver<Chunk>,
-        ended: &std::sync::atomic::AtomicBool,
-    ) -> anyhow::Result<()> {
+    fn listen(&mut self, chunks: &mpsc::Receiver<Chunk>, ended: &AtomicBool) -> anyhow::Result<()> {
         let began = Instant::now();
         let mut saved = began;
         let mut status = Status::of(self);
@@ -239,20 +255,9 @@ impl Listener<'_> {
     }
 
     fn show(&mut self) -> anyhow::Result<()> {
-        let lines: Vec<String> = self
-            .events
-            .drain(..)
-            .map(|event| match self.args.format {
-                EventFormat::Json => line(&json!({
-                    "schema": SCHEMA,
-                    "event": event.change.name(),
-                    "at": time(event.at_ns),
-                    "incident": incident(&event.incident),
-                })),
-                EventFormat::Text => words(&event),
-            })
-            .collect();
-        print(&lines)
+        let told = (self.sink)(&self.events);
+        self.events.clear();
+        told
     }
 
     fn save(&self) -> anyhow::Result<()> {
@@ -432,6 +437,19 @@ impl Clock {
         }
         Some(self.now_ns)
     }
+}
+
+fn in_form(format: EventFormat, events: &[Event]) -> Vec<String> {
+    let one = |event: &Event| match format {
+        EventFormat::Json => line(&json!({
+            "schema": SCHEMA,
+            "event": event.change.name(),
+            "at": time(event.at_ns),
+            "incident": incident(&event.incident),
+        })),
+        EventFormat::Text => words(event),
+    };
+    events.iter().map(one).collect()
 }
 
 /// An event in lines for people.

@@ -33,6 +33,7 @@ mod plot;
 mod pseudonym;
 mod record;
 mod series;
+mod serve;
 mod signals;
 mod simulate;
 mod socket;
@@ -47,7 +48,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
-use args::{AtlasCommand, ClaimsCommand, Cli, Command, KeysCommand};
+use args::{AtlasCommand, ClaimsCommand, Cli, Command, JournalCommand, KeysCommand};
 
 fn main() -> ExitCode {
     match run(Cli::parse()) {
@@ -69,6 +70,15 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Keys(KeysCommand::Show(args)) => keys::show(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Listen(args) => listen::run(&args),
+        Command::Serve(args) => serve::server::run(&args),
+        Command::Config(args) => serve::server::show(&args),
+        Command::Import(command) => serve::import::run(&command),
+        Command::Backup(args) => serve::backup::backup(&args),
+        Command::Journal(JournalCommand::Verify(args)) => serve::backup::verify(&args),
+        Command::Probe(args) => serve::probe::agent::run(&args),
+        Command::User(command) => serve::console::command::user(&command),
+        Command::Token(command) => serve::console::command::token(&command),
+        Command::Notify(args) => serve::notify::test(&args),
         Command::Simulate(args) => simulate::simulate(&args),
         Command::Score(args) => simulate::run_score(&args),
         Command::Detect(args) => detect::run(&args),

@@ -208,10 +208,7 @@ fn signal(line: &[u8], number: u64) -> Result<Signal, &'static str> {
             person: match &line.person {
                 // Without a word about who it is, each report is somebody else's.
                 serde_json::Value::Null => detect::conversation::mix(number) | 1 << 63,
-                person => person
-                    .to_string()
-                    .bytes()
-                    .fold(0, |hash, byte| detect::conversation::mix(hash ^ u64::from(byte))),
+                person => self::person(&person.to_string()),
             },
         })),
         "epicenter.probe/1" => Ok(Signal::Probe(Probe {
@@ -222,6 +219,13 @@ fn signal(line: &[u8], number: u64) -> Result<Signal, &'static str> {
         })),
         _ => Err("schema-unknown"),
     }
+}
+
+/// What stands for a person, from how a line names it.
+pub(crate) fn person(written: &str) -> u64 {
+    written
+        .bytes()
+        .fold(0, |hash, byte| detect::conversation::mix(hash ^ u64::from(byte)))
 }
 
 /// Gives all signals to a watch, in order of time, and judges each minute up to the last.

@@ -8,29 +8,29 @@ use crate::page::clean;
 const DATA: &str = include_str!("../data/world.tsv");
 
 /// Size of the map in its own units.
-const WIDTH: u32 = 2000;
-const HEIGHT: u32 = 870;
+pub(crate) const WIDTH: u32 = 2000;
+pub(crate) const HEIGHT: u32 = 870;
 
 /// Shares from which on a country has the next colour.
-const CLASSES: [f64; 6] = [0.0, 0.005, 0.02, 0.05, 0.10, 0.25];
+pub(crate) const CLASSES: [f64; 6] = [0.0, 0.005, 0.02, 0.05, 0.10, 0.25];
 /// Countries that are named on the map, the largest.
 const NAMED: usize = 5;
 
 /// A country or territory of ISO 3166.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Land {
-    code: &'static str,
-    name: &'static str,
-    x: i32,
-    y: i32,
+    pub(crate) code: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) x: i32,
+    pub(crate) y: i32,
     /// Too small to be seen as an area.
-    dot: bool,
+    pub(crate) dot: bool,
     /// SVG path, empty where the map has no area for it.
-    path: &'static str,
+    pub(crate) path: &'static str,
 }
 
 /// All of them, by code.
-fn lands() -> impl Iterator<Item = Land> {
+pub(crate) fn lands() -> impl Iterator<Item = Land> {
     DATA.lines()
         .filter(|line| !line.starts_with('#'))
         .filter_map(|line| {

@@ -11,11 +11,12 @@
 //! *Why it is down* is a matter of what else was seen at the time: an attack on the service, probes that fail without one, a neighbour
 //! whose probes fail while those of this service do not. Where nothing tells, the cause is unknown.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use atlas::{Country, Prefix};
 use detect::rails::{Probes, Rails, Stage};
 use detect::surge::{Event as SurgeEvent, Settings, Side, State, Surge};
+use serde::{Deserialize, Serialize};
 
 use crate::case::{Confidence, Incident, Share};
 
@@ -27,7 +28,7 @@ pub const NETWORKS_MAX: usize = 4_096;
 pub const PERSONS_MAX: usize = 1 << 18;
 /// Symptoms and places that are told apart, for each service.
 pub const KINDS_MAX: usize = 64;
-/// Minutes of counts that are kept, for each service.
+/// Minutes of counts that are kept for each service, where a whole recording is looked at.
 pub const HISTORY_MIN: usize = 3 * 1_440;
 /// Outages that are kept, for each service.
 pub const OUTAGES_MAX: usize = 1_000;
@@ -135,7 +136,7 @@ impl Cause {
 }
 
 /// A wave of trouble.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Wave {
     /// Since when.
     pub start_ns: u64,
@@ -220,7 +221,7 @@ impl Outage {
 }
 
 /// What probes showed in an outage.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 pub struct Probed {
     /// Probes.
     pub tried: u64,
@@ -260,8 +261,29 @@ pub struct News {
     pub failing: (usize, usize),
 }
 
+/// How a service is at a moment.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Now {
+    /// Where it stands.
+    pub stage: Stage,
+    /// The detector does not know yet what is usual.
+    pub is_learning: bool,
+    /// Reports in the minute that is not over.
+    pub this_minute: u64,
+    /// Reports in the 15 minutes before, and those expected.
+    pub last_15: (u64, f64),
+    /// Reports in the 60 minutes before, and those expected.
+    pub last_hour: (u64, f64),
+    /// Start of the last whole minute, and the reports expected in it: not a number while the detector learns.
+    pub last_minute: Option<(u64, f64)>,
+    /// Places whose probes fail, of all.
+    pub failing: (usize, usize),
+    /// Since when probes fail.
+    pub failing_since_ns: Option<u64>,
+}
+
 /// Follows services.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Watch {
     services: BTreeMap<String, Service>,
     /// Services that found no room, and reports and probes that came too late.
@@ -269,9 +291,13 @@ pub struct Watch {
     late: u64,
     has_probes: bool,
     budget_per_day: f64,
+    history: usize,
 }
 
-#[derive(Clone, Copy, Debug)]
+/// Says of saved bytes what they are.
+const SAVED: &[u8] = b"epicenter.watch/1\n";
+
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 struct Counted {
     minute_ns: u64,
     reports: u64,
@@ -281,8 +307,9 @@ struct Counted {
     failed: u64,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 struct Service {
+    #[serde(with = "saved_surge")]
     surge: Surge,
     probes: Probes,
     rails: Rails,
@@ -296,8 +323,8 @@ struct Service {
     /// Tried and failed by place, in this minute.
     tries: BTreeMap<String, (u32, u32)>,
     places: Vec<String>,
-    /// Who reported in this half hour and in the one before.
-    persons: [BTreeSet<u64>; 2],
+    /// When each person reported last, of those who did in this half hour and in the one before.
+    persons: [BTreeMap<u64, u64>; 2],
     half_hour: u64,
     repeated: u64,
     /// Usual weight of each network, in units that grow, and their sum.
@@ -314,10 +341,15 @@ struct Service {
     open: Option<Open>,
     done: Vec<Open>,
     attacked: bool,
+    /// Places whose probes fail, of all.
+    failing: (usize, usize),
+    has_probes: bool,
+    /// Minutes of history that are kept.
+    kept: usize,
 }
 
 /// What is gathered of an outage.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 struct Open {
     waves: Vec<Wave>,
     running: bool,
@@ -341,7 +373,84 @@ impl Watch {
             late: 0,
             has_probes,
             budget_per_day,
+            history: HISTORY_MIN,
         }
+    }
+
+    /// The same, with another number of minutes kept for each service than [`HISTORY_MIN`]: at least an hour.
+    #[must_use]
+    pub fn keeping(self, minutes: usize) -> Watch {
+        Watch {
+            history: minutes.max(60),
+            ..self
+        }
+    }
+
+    /// Follows a service from `now_ns` on, if it is not followed yet, and says whether probes of it will come.
+    pub fn follow(&mut self, service: &str, has_probes: bool, now_ns: u64) {
+        let followed = std::mem::replace(&mut self.has_probes, has_probes);
+        if let Some(service) = self.service(service, now_ns)
+            && service.has_probes != has_probes
+        {
+            service.has_probes = has_probes;
+            service.rails = rails(has_probes, service.log_threshold);
+        }
+        self.has_probes = followed;
+    }
+
+    /// Follows a service no more.
+    pub fn leave(&mut self, service: &str) {
+        self.services.remove(service);
+    }
+
+    /// Goes on at `now_ns` after a time in which nothing could be heard: that silence is no data, neither health nor trouble.
+    pub fn resume(&mut self, now_ns: u64) {
+        for service in self.services.values_mut() {
+            service.minute_ns = service.minute_ns.max(now_ns / MINUTE * MINUTE);
+        }
+    }
+
+    /// Forgets outages that are closed; they have been told.
+    pub fn forget_closed(&mut self) {
+        self.services
+            .values_mut()
+            .for_each(|service| service.done.clear());
+    }
+
+    /// How a service is right now; `None` where it is not followed.
+    pub fn now(&self, service: &str) -> Option<Now> {
+        let service = self.services.get(service)?;
+        let last = service.history.back();
+        Some(Now {
+            stage: service.rails.stage(),
+            is_learning: last.is_none_or(|counted| counted.expected.is_nan()),
+            this_minute: service.networks.values().sum::<u64>() + service.others,
+            last_15: service.last(15),
+            last_hour: service.last(60),
+            last_minute: last.map(|counted| (counted.minute_ns, counted.expected)),
+            failing: service.failing,
+            failing_since_ns: service.failing_since_ns,
+        })
+    }
+
+    /// The whole state.
+    pub fn save(&self) -> Vec<u8> {
+        // Nothing in it can fail to be written to memory.
+        postcard::to_extend(self, SAVED.to_vec()).unwrap_or_default()
+    }
+
+    /// A watch from saved bytes; `None` where they are not such.
+    pub fn load(saved: &[u8]) -> Option<Watch> {
+        postcard::from_bytes(saved.strip_prefix(SAVED)?).ok()
+    }
+
+    /// The usual share of each network in a service's reports, as far as it was learned; empty where the service is not followed.
+    pub fn usual(&self, service: &str) -> BTreeMap<u32, f64> {
+        self.services.get(service).map_or(BTreeMap::new(), |service| {
+            let sum = service.usual_sum.max(1.0);
+            let share = |(network, weight): (&u32, &f64)| (*network, weight / sum);
+            service.usual.iter().map(share).collect()
+        })
     }
 
     /// Reports and probes that were not counted: those of services beyond [`SERVICES_MAX`], and those that came too late.
@@ -360,20 +469,21 @@ impl Watch {
             service.persons[1] = if half_hour == service.half_hour + 1 {
                 last
             } else {
-                BTreeSet::new()
+                BTreeMap::new()
             };
             service.half_hour = half_hour;
         }
-        let known = service
-            .persons
-            .iter()
-            .any(|persons| persons.contains(&report.person));
+        let known = service.persons.iter().any(|persons| {
+            persons
+                .get(&report.person)
+                .is_some_and(|last| report.at_ns < last + 1_800 * SECOND)
+        });
         if known {
             service.repeated += 1;
             return;
         }
         if service.persons[0].len() < PERSONS_MAX {
-            service.persons[0].insert(report.person);
+            service.persons[0].insert(report.person, report.at_ns);
         }
         let room = service.networks.len() < NETWORKS_MAX;
         match service.networks.get_mut(&report.network) {
@@ -423,7 +533,8 @@ impl Watch {
                 self.refused += 1;
                 return None;
             }
-            let service = Service::new(self.has_probes, self.budget_per_day, at_ns / MINUTE * MINUTE);
+            let minute_ns = at_ns / MINUTE * MINUTE;
+            let service = Service::new(self.has_probes, self.budget_per_day, self.history, minute_ns);
             self.services.insert(name.to_owned(), service);
         }
         let service = self.services.get_mut(name)?;
@@ -465,9 +576,7 @@ impl Watch {
                     .map(move |open| (name, service, open))
             })
             .filter(|(.., open)| !open.waves.is_empty())
-            .map(|(name, service, open)| {
-                outage(name, service, open, addresses.get(name).copied(), self.has_probes)
-            })
+            .map(|(name, service, open)| outage(name, service, open, addresses.get(name).copied()))
             .collect();
         let facts: Vec<Fact> = outages.iter().map(Fact::of).collect();
         for (at, outage) in outages.iter_mut().enumerate() {
@@ -479,24 +588,24 @@ impl Watch {
 
     /// Reports of a service in the 15 minutes before its open minute, and those expected.
     pub fn last_15(&self, service: &str) -> (u64, f64) {
-        self.services.get(service).map_or((0, 0.0), Service::last_15)
+        self.services
+            .get(service)
+            .map_or((0, 0.0), |service| service.last(15))
     }
 }
 
 impl Service {
-    fn new(has_probes: bool, budget_per_day: f64, minute_ns: u64) -> Service {
+    fn new(has_probes: bool, budget_per_day: f64, kept: usize, minute_ns: u64) -> Service {
         let settings = Settings {
             budget_per_day,
             ..Settings::new(60.0)
         };
         let surge = Surge::new(settings);
         let log_threshold = surge.threshold(Side::Up).unwrap_or(13.0);
-        // Without probes, reports are all there is to confirm, and need not share the mean with what cannot speak.
-        let weights: &[f64] = if has_probes { &WEIGHTS } else { &[1.0] };
         Service {
             surge,
             probes: Probes::new(log_threshold),
-            rails: Rails::new(weights, log_threshold),
+            rails: rails(has_probes, log_threshold),
             log_threshold,
             minute_ns,
             networks: BTreeMap::new(),
@@ -505,7 +614,7 @@ impl Service {
             symptoms: BTreeMap::new(),
             tries: BTreeMap::new(),
             places: Vec::new(),
-            persons: [BTreeSet::new(), BTreeSet::new()],
+            persons: [BTreeMap::new(), BTreeMap::new()],
             half_hour: 0,
             repeated: 0,
             usual: BTreeMap::new(),
@@ -519,11 +628,14 @@ impl Service {
             open: None,
             done: Vec::new(),
             attacked: false,
+            failing: (0, 0),
+            has_probes,
+            kept,
         }
     }
 
-    fn last_15(&self) -> (u64, f64) {
-        let last = self.history.iter().rev().take(15);
+    fn last(&self, minutes: usize) -> (u64, f64) {
+        let last = self.history.iter().rev().take(minutes);
         last.fold((0, 0.0), |(reports, expected), counted| {
             (
                 reports + counted.reports,
@@ -564,6 +676,7 @@ impl Service {
             (tried + u64::from(result.1), failed + u64::from(result.2))
         });
         let probed = self.probes.step(&results);
+        self.failing = (probed.failing, probed.places);
         self.end_evidence = self.surge.end_evidence(Side::Up).or(self.end_evidence);
         if probed.log_evidence >= 0.5 * self.log_threshold {
             self.failing_since_ns.get_or_insert(began_ns);
@@ -591,7 +704,7 @@ impl Service {
             tried,
             failed,
         };
-        if self.history.len() >= HISTORY_MIN {
+        if self.history.len() >= self.kept {
             self.history.pop_front();
         }
         self.history.push_back(counted);
@@ -611,7 +724,7 @@ impl Service {
             service: name.to_owned(),
             stage,
             since_ns,
-            last_15: self.last_15(),
+            last_15: self.last(15),
             failing: (probed.failing, probed.places),
         })
     }
@@ -720,6 +833,27 @@ impl Service {
     }
 }
 
+/// Without probes, reports are all there is to confirm, and need not share the mean with what cannot speak.
+fn rails(has_probes: bool, log_threshold: f64) -> Rails {
+    Rails::new(if has_probes { &WEIGHTS } else { &[1.0] }, log_threshold)
+}
+
+/// A detector has its own form for being saved.
+mod saved_surge {
+    use detect::surge::Surge;
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(surge: &Surge, to: S) -> Result<S::Ok, S::Error> {
+        surge.save().serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Surge, D::Error> {
+        let saved = Vec::<u8>::deserialize(from)?;
+        Surge::load(&saved).ok_or_else(|| D::Error::custom("no saved detector"))
+    }
+}
+
 /// The count of a minute in which no network has more than three times its usual share.
 fn limited(networks: &BTreeMap<u32, u64>, others: u64, usual: &BTreeMap<u32, f64>, usual_sum: f64) -> f64 {
     let raw = (networks.values().sum::<u64>() + others) as f64;
@@ -735,14 +869,40 @@ fn limited(networks: &BTreeMap<u32, u64>, others: u64, usual: &BTreeMap<u32, f64
             (*count as f64, SHARE_TIMES * share.max(SHARE_LEAST))
         })
         .collect();
-    // From above towards the largest fixed point; each step is at most the one before.
+    largest(&allowed, others as f64, raw, 1.0)
+}
+
+/// What the detector lets count, at most, of each network's reports that came within so many minutes. `usual` is what
+/// [`Watch::usual`] says.
+///
+/// It judges by the minute; how the reports were spread over them is not asked for, so it may count less than this.
+pub fn counted(
+    networks: &BTreeMap<u32, u64>,
+    usual: &BTreeMap<u32, f64>,
+    minutes: f64,
+) -> BTreeMap<u32, f64> {
+    let raw = networks.values().sum::<u64>() as f64;
+    let times = |network: &u32| SHARE_TIMES * usual.get(network).copied().unwrap_or(0.0).max(SHARE_LEAST);
+    let allowed: Vec<(f64, f64)> = networks
+        .iter()
+        .map(|(network, count)| (*count as f64, times(network)))
+        .collect();
+    let n = largest(&allowed, 0.0, raw, minutes);
+    networks
+        .iter()
+        .map(|(network, count)| (*network, (*count as f64).min(minutes + times(network) * n)))
+        .collect()
+}
+
+/// From `raw` down towards the largest `N` with `N = sum of min(count, each + times N)`; each step is at most the one before.
+fn largest(allowed: &[(f64, f64)], others: f64, raw: f64, each: f64) -> f64 {
     let mut n = raw;
     for _ in 0..64 {
         let next: f64 = allowed
             .iter()
-            .map(|(count, times)| count.min(1.0 + times * n))
+            .map(|(count, times)| count.min(each + times * n))
             .sum::<f64>()
-            + (others as f64).min(1.0 + SHARE_TIMES * SHARE_LEAST * n);
+            + others.min(each + SHARE_TIMES * SHARE_LEAST * n);
         if n - next < 0.5 {
             return next;
         }
@@ -752,7 +912,7 @@ fn limited(networks: &BTreeMap<u32, u64>, others: u64, usual: &BTreeMap<u32, f64
 }
 
 /// A binomial share with its 95 % interval (Wilson 1927).
-fn wilson(part: u64, whole: u64) -> Share {
+pub fn wilson(part: u64, whole: u64) -> Share {
     let (k, n) = (part as f64, (whole as f64).max(1.0));
     let (p, z2) = (k / n, 1.96f64 * 1.96);
     let middle = (p + z2 / (2.0 * n)) / (1.0 + z2 / n);
@@ -775,7 +935,7 @@ fn shares<K: Ord + Copy>(counts: &BTreeMap<K, u64>, listed: usize) -> Vec<(K, Sh
         .collect()
 }
 
-fn outage(name: &str, service: &Service, open: &Open, target: Option<Prefix>, has_probes: bool) -> Outage {
+fn outage(name: &str, service: &Service, open: &Open, target: Option<Prefix>) -> Outage {
     let mut waves = open.waves.clone();
     let ends: Vec<u64> = waves.iter().map(|wave| wave.end_ns.unwrap_or(u64::MAX)).collect();
     for (wave, end_ns) in waves.iter_mut().zip(ends) {
@@ -822,7 +982,7 @@ fn outage(name: &str, service: &Service, open: &Open, target: Option<Prefix>, ha
         () => Confidence::Low,
     };
     let mut caveats = vec!["Reports say that people have trouble, and how many said so; they do not say how many people have it.".to_owned()];
-    if !has_probes || open.probed.is_none() {
+    if !service.has_probes || open.probed.is_none() {
         caveats.push("Nothing probed the service: that it was down rests on what people said.".to_owned());
     }
     if service.repeated > 0 {
@@ -1155,6 +1315,10 @@ mod tests {
         brigade.insert(64_501, 100);
         brigade.insert(1_005, 2);
         assert!(limited(&brigade, 0, &usual, 970.0) < 6.0);
+        let shares: BTreeMap<u32, f64> = usual.iter().map(|(n, weight)| (*n, weight / 970.0)).collect();
+        let of_each = counted(&brigade, &shares, 1.0);
+        assert!(of_each.values().all(|counted| *counted < 2.0), "{of_each:?}");
+        assert_eq!(counted(&everywhere, &shares, 1.0).values().sum::<f64>(), 291.0);
         // A provider that has half of the users may have half of the reports.
         let large: BTreeMap<u32, f64> = BTreeMap::from([(7, 50.0), (8, 50.0)]);
         let both: BTreeMap<u32, u64> = BTreeMap::from([(7, 500), (8, 400)]);
@@ -1248,5 +1412,56 @@ mod tests {
             "{share:?}"
         );
         assert_eq!(wilson(0, 0).low, 0.0);
+    }
+
+    #[test]
+    fn a_saved_watch_goes_on_as_the_one_that_was_never_stopped() {
+        let bad = |minute: u64| (2_900..2_930).contains(&minute);
+        let more = |minute: u64| (if bad(minute) { 100 } else { 0 }, 97, bad(minute));
+        let (mut watch, mut news) = (Watch::new(true, 1.0 / 365.0).keeping(420), Vec::new());
+        day("x", &mut watch, &mut news, 2_905, more);
+        let saved = watch.save();
+        assert!(saved.len() < 40_000, "{}", saved.len());
+        let mut again = Watch::load(&saved).expect("saved");
+        assert_eq!(again.save(), saved);
+        assert!(Watch::load(&saved[..saved.len() - 1]).is_none() && Watch::load(b"other").is_none());
+        let (mut told, mut retold) = (Vec::new(), Vec::new());
+        for watch in [(&mut watch, &mut told), (&mut again, &mut retold)] {
+            for minute in 2_905..3_400 {
+                let (extra, _, fails) = more(minute);
+                (0..2 + extra).for_each(|n| watch.0.report(&report(minute, n, 1_000 + (n % 97) as u32, "x")));
+                for place in ["frankfurt", "ashburn"] {
+                    watch.0.probe(&probe(minute, place, "x", !fails));
+                }
+                watch.0.step(START + (minute + 1) * MINUTE, watch.1);
+            }
+        }
+        assert_eq!(told, retold);
+        assert!(!told.is_empty());
+        let none = BTreeMap::new();
+        let outages = watch.outages(&[], None, &none);
+        assert_eq!(outages.len(), 1);
+        // Debug, since an expected count that is unknown is not equal to itself.
+        assert_eq!(
+            format!("{outages:?}"),
+            format!("{:?}", again.outages(&[], None, &none))
+        );
+    }
+
+    #[test]
+    fn an_hour_without_ears_is_neither_trouble_nor_health() {
+        let (mut watch, mut news) = (Watch::new(true, 1.0 / 365.0), Vec::new());
+        day("x", &mut watch, &mut news, 2_000, |_| (20, 97, false));
+        assert!(news.is_empty(), "{news:?}");
+        watch.resume(START + 2_060 * MINUTE);
+        for minute in 2_060..2_400 {
+            (0..22).for_each(|n| watch.report(&report(minute, n, 1_000 + (n * 7 % 97) as u32, "x")));
+            watch.probe(&probe(minute, "frankfurt", "x", true));
+            watch.step(START + (minute + 1) * MINUTE, &mut news);
+        }
+        assert!(news.is_empty(), "{news:?}");
+        assert_eq!(watch.now("x").map(|now| now.stage), Some(Stage::Quiet));
+        watch.leave("x");
+        assert_eq!(watch.now("x"), None);
     }
 }

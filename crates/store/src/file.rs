@@ -30,6 +30,7 @@ const TABLES: &str = "
         body BLOB,
         hash BLOB NOT NULL
     ) STRICT;
+    CREATE INDEX journal_kind ON journal (kind);
     CREATE TABLE document (
         kind TEXT NOT NULL,
         name TEXT NOT NULL,
@@ -70,7 +71,10 @@ pub enum Error {
 impl std::fmt::Display for Error {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Error::Full => write!(f, "the data file is full: no room on the disk, or its limit is reached"),
+            Error::Full => write!(
+                f,
+                "the data file is full: no room on the disk, or its limit is reached"
+            ),
             Error::Taken(path) => write!(f, "{}: another process writes to it", path.display()),
             Error::Foreign(path, what) => write!(f, "{}: {what}", path.display()),
             Error::Broken(broken) => write!(f, "the journal is damaged: {broken}"),
@@ -151,8 +155,8 @@ impl Batch {
 pub struct Store {
     connection: Connection,
     chain: Chain,
-    // Held for as long as the store is.
-    _lock: fs::File,
+    // Held for as long as the store is; what is in memory alone needs none.
+    _lock: Option<fs::File>,
 }
 
 impl Store {
@@ -168,7 +172,29 @@ impl Store {
         let lock = private(Path::new(&lock_path)).map_err(failed)?;
         lock.try_lock().map_err(|_| Error::Taken(path.to_owned()))?;
         drop(private(path).map_err(failed)?);
-        let connection = Connection::open(path)?;
+        Store::with(Connection::open(path)?, path, Some(lock), limits)
+    }
+
+    /// A store in memory: for what was made up, and is gone with the process.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Failed`].
+    pub fn in_memory() -> Result<Store, Error> {
+        Store::with(
+            Connection::open_in_memory()?,
+            Path::new(":memory:"),
+            None,
+            Limits::default(),
+        )
+    }
+
+    fn with(
+        connection: Connection,
+        path: &Path,
+        lock: Option<fs::File>,
+        limits: Limits,
+    ) -> Result<Store, Error> {
         connection.busy_timeout(Duration::from_secs(5))?;
         prepare(&connection, path)?;
         connection.pragma_update(None, "journal_mode", "wal")?;
@@ -210,12 +236,13 @@ impl Store {
                 entry.execute(params![seq as i64, at, kind, body_hash, body, hash])?;
                 chain = Chain { seq, hash };
             }
-            let mut delete = transaction.prepare_cached("DELETE FROM document WHERE kind = ? AND name = ?")?;
+            let mut delete =
+                transaction.prepare_cached("DELETE FROM document WHERE kind = ? AND name = ?")?;
             for (kind, name) in &batch.deletes {
                 delete.execute(params![kind, name])?;
             }
-            let mut put =
-                transaction.prepare_cached("INSERT OR REPLACE INTO document (kind, name, text) VALUES (?, ?, ?)")?;
+            let mut put = transaction
+                .prepare_cached("INSERT OR REPLACE INTO document (kind, name, text) VALUES (?, ?, ?)")?;
             for (kind, name, text) in &batch.puts {
                 put.execute(params![kind, name, text])?;
             }
@@ -226,7 +253,13 @@ impl Store {
             )?;
             for one in &batch.bins {
                 let numbers = [one.start_s, one.reports, one.tried, one.failed].map(|n| n as i64);
-                bin.execute(params![one.service, numbers[0], numbers[1], numbers[2], numbers[3]])?;
+                bin.execute(params![
+                    one.service,
+                    numbers[0],
+                    numbers[1],
+                    numbers[2],
+                    numbers[3]
+                ])?;
             }
             if let Some((name, bytes)) = &batch.snapshot {
                 transaction.execute(
@@ -344,6 +377,9 @@ impl Archive {
         let backup = rusqlite::backup::Backup::new(&self.connection, &mut copy)?;
         // All in one step: it is the state of one moment, and writers are not kept out in WAL mode.
         backup.run_to_completion(i32::MAX, Duration::from_millis(10), None)?;
+        drop(backup);
+        // One file, which nobody writes to: reading it leaves no write-ahead log beside it.
+        copy.pragma_update(None, "journal_mode", "delete")?;
         Ok(())
     }
 }
@@ -371,6 +407,82 @@ impl Read<'_> {
         Ok(())
     }
 
+    /// As [`entries`](Read::entries), those of one kind alone; the others are not looked at.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Failed`].
+    pub fn entries_of(
+        self,
+        kind: &str,
+        from_seq: u64,
+        take: &mut dyn FnMut(Entry) -> bool,
+    ) -> Result<(), Error> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT seq, at, kind, body_hash, body, hash FROM journal WHERE kind = ? AND seq >= ? ORDER BY seq",
+        )?;
+        let mut rows = statement.query(params![kind, from_seq as i64])?;
+        while let Some(row) = rows.next()? {
+            if !take(entry(row)?) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Entries before a place, the latest first, for as long as `take` says true; of one kind where it is named.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Failed`].
+    pub fn entries_before(
+        self,
+        kind: Option<&str>,
+        before_seq: u64,
+        take: &mut dyn FnMut(Entry) -> bool,
+    ) -> Result<(), Error> {
+        let columns = "SELECT seq, at, kind, body_hash, body, hash FROM journal WHERE";
+        let before = i64::try_from(before_seq).unwrap_or(i64::MAX);
+        let (mut all, mut of_kind);
+        let mut rows = match kind {
+            None => {
+                all = self
+                    .0
+                    .prepare_cached(&format!("{columns} seq < ? ORDER BY seq DESC"))?;
+                all.query([before])?
+            }
+            Some(kind) => {
+                of_kind = self
+                    .0
+                    .prepare_cached(&format!("{columns} kind = ? AND seq < ? ORDER BY seq DESC"))?;
+                of_kind.query(params![kind, before])?
+            }
+        };
+        while let Some(row) = rows.next()? {
+            if !take(entry(row)?) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The number of the last entry, 0 where there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Failed`].
+    pub fn last_seq(self) -> Result<u64, Error> {
+        let last: Option<i64> = self
+            .0
+            .query_row("SELECT max(seq) FROM journal", [], |row| row.get(0))?;
+        Ok(last.unwrap_or(0) as u64)
+    }
+
+    /// Where the file is, for an [`Archive`] of it.
+    pub fn path(self) -> Option<PathBuf> {
+        self.0.path().map(PathBuf::from)
+    }
+
     /// A document.
     ///
     /// # Errors
@@ -380,7 +492,9 @@ impl Read<'_> {
         let mut statement = self
             .0
             .prepare_cached("SELECT text FROM document WHERE kind = ? AND name = ?")?;
-        Ok(statement.query_row(params![kind, name], |row| row.get(0)).optional()?)
+        Ok(statement
+            .query_row(params![kind, name], |row| row.get(0))
+            .optional()?)
     }
 
     /// All documents of a kind by name.
@@ -426,6 +540,39 @@ impl Read<'_> {
                 .query_map([from_s as i64], bin)?
                 .collect(),
         };
+        Ok(rows?)
+    }
+
+    /// Counts of a service from a time on and before another one, by time; so many at most.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Failed`].
+    pub fn bins_between(
+        self,
+        service: &str,
+        from_s: u64,
+        to_s: u64,
+        at_most: u32,
+    ) -> Result<Vec<Bin>, Error> {
+        let [from, to] = [from_s, to_s].map(|s| i64::try_from(s).unwrap_or(i64::MAX));
+        let rows: Result<Vec<Bin>, rusqlite::Error> = self
+            .0
+            .prepare_cached(
+                "SELECT start, reports, tried, failed FROM bin
+                 WHERE service = ? AND start >= ? AND start < ? ORDER BY start LIMIT ?",
+            )?
+            .query_map(params![service, from, to, at_most], |row| {
+                let number = |at| Ok::<u64, rusqlite::Error>(row.get::<_, i64>(at)? as u64);
+                Ok(Bin {
+                    service: service.to_owned(),
+                    start_s: number(0)?,
+                    reports: number(1)?,
+                    tried: number(2)?,
+                    failed: number(3)?,
+                })
+            })?
+            .collect();
         Ok(rows?)
     }
 
@@ -508,9 +655,8 @@ fn entry(row: &rusqlite::Row<'_>) -> Result<Entry, rusqlite::Error> {
 
 /// The end of the chain, after a look at the last two entries.
 fn last(connection: &Connection) -> Result<Chain, Error> {
-    let mut statement = connection.prepare(
-        "SELECT seq, at, kind, body_hash, body, hash FROM journal ORDER BY seq DESC LIMIT 2",
-    )?;
+    let mut statement = connection
+        .prepare("SELECT seq, at, kind, body_hash, body, hash FROM journal ORDER BY seq DESC LIMIT 2")?;
     let ends: Vec<Entry> = statement.query_map([], entry)?.collect::<Result<_, _>>()?;
     let mut chain = match ends.as_slice() {
         [_, before] => Chain {
@@ -572,6 +718,37 @@ mod tests {
             .map(|bin| (bin.start_s, bin.reports))
             .collect();
         assert_eq!(bins, [(0, 1), (900, 5)]);
+        let between = |from, to, at_most| {
+            let found = store.read().bins_between("a", from, to, at_most).expect("bins");
+            found.iter().map(|bin| bin.start_s).collect::<Vec<_>>()
+        };
+        assert_eq!(between(0, u64::MAX, 10), [0, 900]);
+        assert_eq!(between(0, 900, 10), [0]);
+        assert_eq!(between(1, 901, 10), [900]);
+        assert_eq!(between(0, u64::MAX, 1), [0]);
+        let mut acts = Vec::new();
+        store
+            .read()
+            .entries_of("act", 3, &mut |entry| {
+                acts.push(entry.seq);
+                true
+            })
+            .expect("read");
+        assert_eq!(acts, [4, 6, 8]);
+        let before = |kind: Option<&str>, seq| {
+            let mut found = Vec::new();
+            let take = &mut |entry: Entry| {
+                found.push(entry.seq);
+                found.len() < 3
+            };
+            store.read().entries_before(kind, seq, take).expect("read");
+            found
+        };
+        assert_eq!(before(None, u64::MAX), [8, 7, 6]);
+        assert_eq!(before(Some("act"), 8), [6, 4, 2]);
+        assert_eq!(store.read().last_seq().expect("read"), 8);
+        let beside = Archive::open(&store.read().path().expect("a file")).expect("it opens");
+        assert_eq!(beside.read().last_seq().expect("read"), 8);
         assert_eq!(
             store.read().document("incident", "i3").expect("read").as_deref(),
             Some("{\"n\":3}")

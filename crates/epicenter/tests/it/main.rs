@@ -1,5 +1,6 @@
 //! The program from outside: every test runs the real binary, in a folder of its own.
 
+mod browser;
 mod bundle;
 mod captures;
 mod claims;
@@ -8,9 +9,11 @@ mod detect;
 mod exported;
 mod exports;
 mod live;
+mod operators;
 mod outages;
 mod people;
 mod scenarios;
+mod serve;
 mod simulate;
 mod views;
 
