@@ -35,6 +35,8 @@ pub(crate) fn build(root: &Path) -> Result<(), String> {
     };
     let read = |path: &Path| fs::read(path).map_err(|error| format!("{}: {error}", path.display()));
     put("usr/bin/epicenter", &read(&program)?, 0o755)?;
+    // Line tables are for us; four fifths of the file are such.
+    super::run(Command::new("strip").arg(tree.join("usr/bin/epicenter")))?;
     put(
         "lib/systemd/system/epicenter.service",
         &read(&root.join("packaging/epicenter.service"))?,
