@@ -949,7 +949,7 @@ fn outage(name: &str, service: &Service, open: &Open, target: Option<Prefix>) ->
             .iter()
             .map(|counted| counted.expected)
             .filter(|x| !x.is_nan())
-            .sum();
+            .fold(0.0, |sum, expected| sum + expected);
         // Fifteen minutes of the clock, as outage trackers draw them.
         let mut bins: BTreeMap<u64, u64> = BTreeMap::new();
         for counted in &of_wave {
@@ -1013,7 +1013,8 @@ fn outage(name: &str, service: &Service, open: &Open, target: Option<Prefix>) ->
         service: name.to_owned(),
         target,
         reports,
-        expected: waves.iter().map(|wave| wave.expected).sum(),
+        // Adding to zero: the sum of nothing would be -0.
+        expected: waves.iter().fold(0.0, |sum, wave| sum + wave.expected),
         limited,
         countries: shares(&open.countries, usize::MAX),
         networks: shares(&open.networks, 10),

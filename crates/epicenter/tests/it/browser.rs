@@ -149,6 +149,16 @@ impl Browser {
         self.ask("POST", &format!("/element/{id}/click"), &json!({}));
     }
 
+    /// What a screen reader says of an element: its role and its name.
+    fn spoken(&self, css: &str) -> (String, String) {
+        let id = self.find(css);
+        let part = |what: &str| {
+            let said = self.ask("GET", &format!("/element/{id}/computed{what}"), &Value::Null);
+            said.as_str().expect("text").to_owned()
+        };
+        (part("role"), part("label"))
+    }
+
     /// Presses keys, one after the other.
     fn press(&self, keys: &[&str]) {
         let actions: Vec<Value> = keys
@@ -272,6 +282,21 @@ fn the_keyboard_is_enough() {
     let folder = tempfile::tempdir().expect("a folder");
     let server = Server::start(folder.path(), CONFIG);
     browser.go(&server, "/s/bank");
+    // What is spoken: landmarks, a heading, the button, a name for the chart and for each of its pictures.
+    let spoken = |css: &str| browser.spoken(css);
+    assert_eq!(spoken("main").0, "main");
+    assert_eq!(spoken("nav").0, "navigation");
+    assert_eq!(spoken("h1"), ("heading".to_owned(), "Bank".to_owned()));
+    assert_eq!(
+        spoken("button.big"),
+        ("button".to_owned(), "It does not work for me".to_owned())
+    );
+    let (role, name) = spoken("section[aria-labelledby=day] svg");
+    assert!(
+        ["image", "img", "graphics-document"].contains(&role.as_str()),
+        "{role}"
+    );
+    assert!(!name.is_empty());
     // From the top of the page to the button, and what is reached is seen.
     let mut reached = false;
     for _ in 0..20 {

@@ -129,6 +129,7 @@ fn webhook(message: &Message) -> Value {
                 "end": item.end_ns.map(time),
                 "reports": item.reports,
                 "expected": item.expected,
+                "checks": item.checks.map(|(failing, places)| json!({ "failing": failing, "places": places })),
                 "attacks": item.attacks,
                 "acknowledged_by": item.acknowledged,
                 "merged_into": item.merged_into,

@@ -67,6 +67,9 @@ pub(crate) struct Item {
     pub(crate) reports: u64,
     /// `None` where it is not known what is usual.
     pub(crate) expected: Option<f64>,
+    /// Places whose checks failed at once, of all.
+    #[serde(default)]
+    pub(crate) checks: Option<(u64, u64)>,
     /// What the traffic shows, a sentence for each attack.
     pub(crate) attacks: Vec<String>,
     pub(crate) acknowledged: Option<String>,
@@ -143,6 +146,7 @@ impl Item {
             Kind::Ends if self.merged_into.is_some() => format!("{name}: belongs to another incident"),
             Kind::Ends => format!("{name}: resolved"),
             _ if self.is_brigade() => format!("{name}: coordinated reports"),
+            Kind::Begins if self.reports == 0 => format!("{name}: checks fail"),
             Kind::Begins => format!("{name}: people have trouble"),
             Kind::Again => format!("{name}: trouble again"),
             Kind::Lasts => format!("{name}: still trouble"),
@@ -195,8 +199,15 @@ impl Item {
 
     fn counts(&self) -> String {
         let reports = crate::case_text::counted(self.reports, "report", "reports");
-        match self.expected {
+        let reports = match self.expected {
             Some(expected) => format!("{reports}, where {expected:.0} were to be expected"),
+            None => reports,
+        };
+        match self.checks {
+            Some((failing @ 1.., places)) => {
+                format!("{reports}; checks failed from {failing} of {places} places")
+            }
+            Some((0, places)) => format!("{reports}; checks reach it from all {places} places"),
             None => reports,
         }
     }
@@ -273,6 +284,7 @@ impl Message {
                 end_ns: None,
                 reports: 0,
                 expected: None,
+                checks: None,
                 attacks: Vec::new(),
                 acknowledged: None,
                 merged_into: None,

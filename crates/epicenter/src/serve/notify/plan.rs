@@ -464,7 +464,11 @@ impl Planner {
             start_ns: incident.start_ns,
             end_ns: incident.end_ns,
             reports: incident.reports,
-            expected: Some(incident.expected).filter(|expected| expected.is_finite()),
+            // Nothing at all is what is said of minutes of which it is not known.
+            expected: Some(incident.expected).filter(|expected| expected.is_finite() && *expected > 0.0),
+            checks: incident
+                .probed
+                .map(|probed| (probed.failing_places as u64, probed.places as u64)),
             attacks: incident.attacks.clone(),
             acknowledged: incident.acknowledged.as_ref().map(|(name, _)| who(name)),
             merged_into: incident.merged_into.clone(),
