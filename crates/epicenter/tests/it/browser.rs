@@ -123,9 +123,17 @@ impl Browser {
     /// What a person reads.
     fn text(&self) -> String {
         for _ in 0..50 {
-            let id = self.find("body");
-            let path = format!("/session/{}/element/{id}/text", self.session);
-            // The page may change between the two questions.
+            // One page may go and another come between the two questions.
+            let wanted = json!({ "using": "css selector", "value": "body" });
+            let found = self.call("POST", &format!("/session/{}/element", self.session), &wanted);
+            let id = found
+                .as_object()
+                .and_then(|object| object.values().next()?.as_str());
+            let path = format!(
+                "/session/{}/element/{}/text",
+                self.session,
+                id.unwrap_or_default()
+            );
             if let Some(text) = self.call("GET", &path, &Value::Null).as_str() {
                 return text.to_owned();
             }
