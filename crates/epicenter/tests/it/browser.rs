@@ -3,14 +3,19 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::serve::Server;
 
+/// One driver at a time: two that look for a free port may find the same.
+static DRIVER: Mutex<()> = Mutex::new(());
+
 /// The driver, with one browser.
 struct Browser {
+    _alone: MutexGuard<'static, ()>,
     driver: Child,
     address: SocketAddr,
     session: String,
@@ -19,6 +24,7 @@ struct Browser {
 impl Browser {
     /// Opens one; `None` where there is no Chromium, which fails under CI. `xtask test` installs it.
     fn open(preferences: &Value) -> Option<Browser> {
+        let alone = DRIVER.lock().unwrap_or_else(PoisonError::into_inner);
         let started = Command::new("chromedriver")
             .arg("--port=0")
             .stdout(Stdio::piped())
@@ -44,6 +50,7 @@ impl Browser {
         };
         std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
         let mut browser = Browser {
+            _alone: alone,
             driver,
             address: SocketAddr::from(([127, 0, 0, 1], port)),
             session: String::new(),
@@ -129,13 +136,11 @@ impl Browser {
             let id = found
                 .as_object()
                 .and_then(|object| object.values().next()?.as_str());
-            let path = format!(
-                "/session/{}/element/{}/text",
-                self.session,
-                id.unwrap_or_default()
-            );
-            if let Some(text) = self.call("GET", &path, &Value::Null).as_str() {
-                return text.to_owned();
+            if let Some(id) = id.filter(|_| found["error"].is_null()) {
+                let path = format!("/session/{}/element/{id}/text", self.session);
+                if let Some(text) = self.call("GET", &path, &Value::Null).as_str() {
+                    return text.to_owned();
+                }
             }
             std::thread::sleep(Duration::from_millis(20));
         }
