@@ -13,6 +13,8 @@ use crate::surge::{NOTHING, log_sum};
 const LEAST_FAILURES: f64 = 0.02;
 /// What a place's own history of failures is multiplied by to be ordinary.
 const ORDINARY: f64 = 3.0;
+/// How many times the ordinary a share of failures is at least that is looked for.
+const APART: f64 = 3.0;
 /// Shares of failures that are looked for, equally weighted.
 const FAILING: [f64; 3] = [0.2, 0.5, 0.9];
 /// Places that are followed.
@@ -118,7 +120,9 @@ impl Place {
         let mean: f64 = FAILING
             .iter()
             .map(|&failing| {
-                let failing = failing.max(ordinary);
+                // Well apart from the ordinary, or working probes would say nothing against it: a new place whose first minutes
+                // were bad would not see for an hour that it is over.
+                let failing = failing.max((APART * ordinary).min(0.5 * (1.0 + ordinary)));
                 let log =
                     failed * (failing / ordinary).ln() + worked * ((1.0 - failing) / (1.0 - ordinary)).ln();
                 log.min(0.5 * log_threshold).exp()
@@ -248,6 +252,22 @@ mod tests {
         while probes.step(&[(0, 5, 0), (1, 5, 0), (2, 5, 0)]).log_evidence > 3.0 {
             steps += 1;
             assert!(steps < 30, "{:?}", probes.places);
+        }
+    }
+
+    #[test]
+    fn a_new_place_sees_the_end_of_the_first_trouble_too() {
+        let mut probes = Probes::new(THRESHOLD);
+        probes.step(&[(0, 30, 0)]);
+        probes.step(&[(0, 30, 4)]);
+        for _ in 0..4 {
+            probes.step(&[(0, 30, 30)]);
+        }
+        assert_eq!(probes.step(&[]).failing, 1);
+        let mut minutes = 0;
+        while probes.step(&[(0, 30, 0)]).log_evidence > 0.25 * THRESHOLD {
+            minutes += 1;
+            assert!(minutes < 5, "{:?}", probes.places);
         }
     }
 
