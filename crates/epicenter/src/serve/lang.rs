@@ -376,6 +376,7 @@ texts! {
         timeline_peak,
         timeline_end,
         timeline_hand,
+        comments_link,
         claims_title,
         said_verdict,
         said_confidence,

@@ -119,6 +119,7 @@ pub(super) const TEXTS: Texts = Texts {
     timeline_peak: "Die meisten Meldungen: {n} in 15 Minuten.",
     timeline_end: "Die Störung ist vorbei.",
     timeline_hand: "{who} kümmert sich darum.",
+    comments_link: "Was die Leute schreiben",
     claims_title: "Was gesagt wurde, und was die Belege dazu sagen",
     said_verdict: "Stimmt es? {words}.",
     said_confidence: "Sicherheit darin: {confidence}.",

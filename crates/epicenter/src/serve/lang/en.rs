@@ -119,6 +119,7 @@ pub(super) const TEXTS: Texts = Texts {
     timeline_peak: "Most reports: {n} in 15 minutes.",
     timeline_end: "Trouble is over.",
     timeline_hand: "{who} has it in hand.",
+    comments_link: "What people write",
     claims_title: "What was said, and what the evidence says",
     said_verdict: "Is it so? {words}.",
     said_confidence: "Confidence in that: {confidence}.",

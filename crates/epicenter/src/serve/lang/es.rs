@@ -119,6 +119,7 @@ pub(super) const TEXTS: Texts = Texts {
     timeline_peak: "Máximo de avisos: {n} en 15 minutos.",
     timeline_end: "Los problemas han terminado.",
     timeline_hand: "{who} se ocupa de ello.",
+    comments_link: "Lo que escribe la gente",
     claims_title: "Lo que se dijo y lo que dicen las pruebas",
     said_verdict: "¿Es así? {words}.",
     said_confidence: "Confianza en ello: {confidence}.",

@@ -119,6 +119,7 @@ pub(super) const TEXTS: Texts = Texts {
     timeline_peak: "Maximum de signalements\u{a0}: {n} en 15 minutes.",
     timeline_end: "Les problèmes sont terminés.",
     timeline_hand: "{who} s’en occupe.",
+    comments_link: "Ce que les gens écrivent",
     claims_title: "Ce qui a été dit, et ce qu’en disent les preuves",
     said_verdict: "Est-ce vrai ? {words}.",
     said_confidence: "Confiance en cela : {confidence}.",

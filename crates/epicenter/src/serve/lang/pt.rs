@@ -119,6 +119,7 @@ pub(super) const TEXTS: Texts = Texts {
     timeline_peak: "Máximo de relatos: {n} em 15 minutos.",
     timeline_end: "Os problemas acabaram.",
     timeline_hand: "{who} está cuidando disso.",
+    comments_link: "O que as pessoas escrevem",
     claims_title: "O que foi dito e o que as evidências dizem",
     said_verdict: "É assim? {words}.",
     said_confidence: "Confiança nisso: {confidence}.",

@@ -119,6 +119,7 @@ pub(super) const TEXTS: Texts = Texts {
     timeline_peak: "Найбільше повідомлень: {n} за 15 хвилин.",
     timeline_end: "Проблеми минули.",
     timeline_hand: "Цим займається {who}.",
+    comments_link: "Що пишуть люди",
     claims_title: "Що було сказано і що кажуть докази",
     said_verdict: "Чи це так? {words}.",
     said_confidence: "Упевненість у цьому: {confidence}.",

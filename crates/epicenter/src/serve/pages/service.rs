@@ -49,6 +49,9 @@ pub(crate) fn render(view: &View, config: &Config, around: &Around<'_>, language
         @if !view.attacks.is_empty() { p.soft { (texts.say_who) } }
         p.soft { (say(texts.as_of, &[("time", moment(now_ns, now_ns))])) "." }
         (form(view, config, language))
+        @if config.reports.comments {
+            p { a href={ "/s/" (service.slug) "/comments" } { (texts.comments_link) } }
+        }
         section aria-labelledby="day" {
             h2 id="day" { (texts.chart_title) }
             (chart(&view.bins, &past, has_probes, now_ns, language))
