@@ -6,6 +6,7 @@ use maud::{Markup, PreEscaped, html};
 use super::chart::{self, chart};
 use super::layout::{Frame, badge, confidence, moment, page, share_cells, table, wilson};
 use super::{Around, incident, map};
+use crate::case_text::capitalised;
 use crate::page::{clean, link, outside};
 use crate::serve::config::Config;
 use crate::serve::lang::{Language, Texts, plain, say};
@@ -279,7 +280,7 @@ fn said(view: &View, language: Language) -> Markup {
                         @if let Some(url) = &one.url { ", " (link(url)) }
                     }
                     p {
-                        strong { (say(texts.said_verdict, &[("words", html! { (verdict_words(&one.words, texts)) })])) }
+                        strong { (say(texts.said_verdict, &[("words", html! { (capitalised(verdict_words(&one.words, texts))) })])) }
                         @if let Some(about) = &one.about { " (" span lang="en" { (outside(about)) } ")" }
                         " "
                         (say(texts.said_confidence, &[("confidence", html! { (confidence(&one.confidence, texts)) })]))
