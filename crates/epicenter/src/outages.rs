@@ -62,6 +62,7 @@ pub(crate) fn incident(outage: &Outage) -> Value {
             "kind": outage.cause.name(),
             "incidents": match &outage.cause { Cause::Attack(ids) => ids.as_slice(), _ => &[] },
             "service": match &outage.cause { Cause::Neighbour(name) => Some(name), _ => None },
+            "network": match outage.cause { Cause::Provider(asn) => Some(asn), _ => None },
             "confidence": confidence(outage.cause_confidence),
             "because": outage.because,
         },
@@ -100,6 +101,7 @@ pub(crate) fn cause(cause: &Cause) -> String {
         Cause::Attack(_) => "an attack on it".to_owned(),
         Cause::OwnFault => "a fault of its own".to_owned(),
         Cause::Neighbour(name) => format!("trouble of {name}, for which people blame it too"),
+        Cause::Provider(asn) => format!("its network, AS{asn}, which took others down with it"),
         Cause::Brigade => "few networks that complain in concert".to_owned(),
         Cause::Unknown => "unknown".to_owned(),
     }

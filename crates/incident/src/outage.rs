@@ -49,6 +49,8 @@ const WEIGHTS: [f64; 3] = [0.4, 0.4, 0.2];
 const CAUSE_BEFORE_NS: u64 = 1_800 * SECOND;
 /// An attack that begins so long after people began to complain did not cause that: reports lag, and so do exporters' clocks.
 const CAUSE_AFTER_NS: u64 = 300 * SECOND;
+/// Services of one network that begin to fail within this time fail together.
+const TOGETHER_NS: u64 = 300 * SECOND;
 /// Share of raw reports that the limit on networks takes away, from which on a few networks are named as a brigade.
 const BRIGADE: f64 = 0.5;
 
@@ -104,6 +106,8 @@ pub enum Cause {
     OwnFault,
     /// Another service is in trouble, and this one's probes are well: people blame the wrong one.
     Neighbour(String),
+    /// The network (AS number) that it is in: others there went down with it, and those elsewhere did not.
+    Provider(u32),
     /// Few networks report, and nothing else shows trouble.
     Brigade,
     /// Nothing tells.
@@ -129,6 +133,7 @@ impl Cause {
             Cause::Attack(_) => "attack",
             Cause::OwnFault => "own-fault",
             Cause::Neighbour(_) => "neighbour",
+            Cause::Provider(_) => "provider",
             Cause::Brigade => "brigade",
             Cause::Unknown => "unknown",
         }
@@ -344,6 +349,8 @@ struct Service {
     /// Places whose probes fail, of all.
     failing: (usize, usize),
     has_probes: bool,
+    /// AS number of the network that it is in, 0 where that is not known.
+    provider: u32,
     /// Minutes of history that are kept.
     kept: usize,
 }
@@ -396,6 +403,13 @@ impl Watch {
             service.rails = rails(has_probes, service.log_threshold);
         }
         self.has_probes = followed;
+    }
+
+    /// Says in which network a service that is followed is: its AS number, 0 where that is not known.
+    pub fn hosted(&mut self, service: &str, provider: u32) {
+        if let Some(service) = self.services.get_mut(service) {
+            service.provider = provider;
+        }
     }
 
     /// Follows a service no more.
@@ -580,10 +594,42 @@ impl Watch {
             .collect();
         let facts: Vec<Fact> = outages.iter().map(Fact::of).collect();
         for (at, outage) in outages.iter_mut().enumerate() {
-            explain(outage, at, &facts, attacks, watched);
+            let shared = self.shared(&outage.service, &facts[at], &facts);
+            explain(outage, at, &facts, attacks, watched, shared);
         }
         outages.sort_by(|a, b| a.start_ns().cmp(&b.start_ns()).then(a.service.cmp(&b.service)));
         outages
+    }
+
+    /// The network that went down with a service: three or more probed services in it, two thirds of all there, whose probes began to
+    /// fail within minutes of each other, while those of a service elsewhere did not. Returns it, how many failed, and of how many.
+    fn shared(&self, service: &str, own: &Fact, facts: &[Fact]) -> Option<(u32, usize, usize)> {
+        let provider = self.services.get(service)?.provider;
+        let (start, _) = *own.waves.last()?;
+        if provider == 0 || !own.probes_fail {
+            return None;
+        }
+        let fell = |name: &str| {
+            facts.iter().any(|fact| {
+                fact.service == name
+                    && fact.probes_fail
+                    && fact
+                        .waves
+                        .iter()
+                        .any(|(theirs, _)| theirs.abs_diff(start) <= TOGETHER_NS)
+            })
+        };
+        let probed = self.services.iter().filter(|(_, one)| !one.places.is_empty());
+        let (mut fallen, mut there, mut well_elsewhere) = (0, 0, 0);
+        for (name, one) in probed {
+            match (one.provider == provider, fell(name)) {
+                (true, true) => (fallen, there) = (fallen + 1, there + 1),
+                (true, false) => there += 1,
+                (false, false) => well_elsewhere += 1,
+                (false, true) => {}
+            }
+        }
+        (fallen >= 3 && 3 * fallen >= 2 * there && well_elsewhere > 0).then_some((provider, fallen, there))
     }
 
     /// Reports of a service in the 15 minutes before its open minute, and those expected.
@@ -630,6 +676,7 @@ impl Service {
             attacked: false,
             failing: (0, 0),
             has_probes,
+            provider: 0,
             kept,
         }
     }
@@ -1093,6 +1140,7 @@ fn explain(
     facts: &[Fact],
     attacks: &[Attacked],
     watched: Option<(u64, u64)>,
+    shared: Option<(u32, usize, usize)>,
 ) {
     let own = &facts[at];
     let fails = own.probes_fail;
@@ -1162,6 +1210,11 @@ fn explain(
             Confidence::Moderate
         };
         (Cause::Attack(ids), confidence, said)
+    } else if let Some((provider, fallen, there)) = shared {
+        let said = format!(
+            "The checks of {fallen} of {there} services in AS{provider} began to fail within minutes of each other, and those of services elsewhere did not."
+        );
+        (Cause::Provider(provider), Confidence::Moderate, said)
     } else if let (false, Some((_, fact))) = (fails, neighbour) {
         let said = format!(
             "{} was in trouble at the same time, with {:.0} reports above the usual against {:.0} here: people blame what they use.",
@@ -1464,5 +1517,44 @@ mod tests {
         assert_eq!(watch.now("x").map(|now| now.stage), Some(Stage::Quiet));
         watch.leave("x");
         assert_eq!(watch.now("x"), None);
+    }
+
+    #[test]
+    fn a_network_that_takes_its_services_down_is_named_and_a_single_fault_is_not() {
+        let run = |fails: &dyn Fn(usize) -> bool| {
+            let (mut watch, mut news) = (Watch::new(true, 1.0 / 365.0).keeping(420), Vec::new());
+            let names = ["a", "b", "c", "d", "e"];
+            for (n, name) in names.iter().enumerate() {
+                watch.follow(name, true, START);
+                watch.hosted(name, if n < 4 { 64_500 } else { 64_501 });
+            }
+            for minute in 0..400u64 {
+                for (n, name) in names.iter().enumerate() {
+                    for place in ["frankfurt", "ashburn"] {
+                        watch.probe(&probe(minute, place, name, !(minute >= 300 && fails(n))));
+                    }
+                }
+                watch.step(START + (minute + 1) * MINUTE, &mut news);
+            }
+            let outages = watch.outages(&[], None, &BTreeMap::new());
+            outages
+                .into_iter()
+                .map(|outage| (outage.service, outage.cause))
+                .collect::<Vec<_>>()
+        };
+        let found = run(&|n| n < 3);
+        assert_eq!(found.len(), 3);
+        assert!(
+            found.iter().all(|(_, cause)| *cause == Cause::Provider(64_500)),
+            "{found:?}"
+        );
+        // Two are no network, and where everything fails it may be ourselves.
+        for found in [run(&|n| n < 2), run(&|_| true)] {
+            assert!(!found.is_empty());
+            assert!(
+                found.iter().all(|(_, cause)| *cause == Cause::Unknown),
+                "{found:?}"
+            );
+        }
     }
 }

@@ -33,6 +33,9 @@ pub(crate) struct Config {
     pub(crate) mail: Option<Mail>,
     pub(crate) service: Vec<Service>,
     pub(crate) notify: Vec<Notify>,
+    /// AS numbers of the networks that services are in, by slug; looked up, not set.
+    #[serde(skip)]
+    pub(crate) providers: std::collections::BTreeMap<String, u32>,
     /// What the files of `service.claims` hold, by slug.
     #[serde(skip)]
     pub(crate) statements: std::collections::BTreeMap<String, std::sync::Arc<Vec<incident::claim::Claim>>>,

@@ -1046,6 +1046,8 @@ impl Engine {
         for service in &config.service {
             self.watch
                 .follow(&service.slug, !service.probe.is_empty(), now_ns);
+            let provider = config.providers.get(&service.slug).copied().unwrap_or(0);
+            self.watch.hosted(&service.slug, provider);
             let slug: Arc<str> = Arc::from(service.slug.as_str());
             let track = self.tracks.entry(Arc::clone(&slug)).or_default();
             bin_in(&mut track.bins, now_ns);

@@ -99,6 +99,18 @@ pub(crate) fn config(path: Option<&Path>) -> anyhow::Result<(Config, Option<Path
     Ok((config, Some(path)))
 }
 
+/// Looks up in which networks the services are.
+fn look_up(config: &mut Config, atlas: &atlas::Atlas) {
+    config.providers = config
+        .service
+        .iter()
+        .filter_map(|service| {
+            let asn = atlas.lookup(service.networks.first()?.0.base).asn;
+            (asn != 0).then(|| (service.slug.clone(), asn))
+        })
+        .collect();
+}
+
 /// `epicenter config`: checks the settings, or prints them.
 pub(crate) fn show(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
     use std::io::Write;
@@ -135,6 +147,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
         config.data.file.clone_from(data);
     }
     let atlas = Arc::new(lookup::open(&args.atlas)?);
+    look_up(&mut config, &atlas);
     raise_limit(config.http.connections);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(serve(config, path, args, atlas))?;
@@ -206,7 +219,7 @@ async fn serve(
         tokio::select! {
             _ = interrupt.recv() => break,
             _ = terminate.recv() => break,
-            _ = hangup.recv() => reload(&path, args, &asks, &reloaded, &config).await,
+            _ = hangup.recv() => reload(&path, args, &app, &reloaded, &config).await,
         }
         if thread.is_finished() {
             break;
@@ -311,7 +324,7 @@ impl Driven {
 async fn reload(
     path: &Option<PathBuf>,
     args: &ServeArgs,
-    asks: &mpsc::SyncSender<Ask>,
+    app: &App,
     reloaded: &watch::Sender<Arc<Config>>,
     first: &Config,
 ) {
@@ -329,11 +342,12 @@ async fn reload(
             if config.http.listen != first.http.listen || config.data.file != first.data.file {
                 tell("http.listen and data.file take effect at the next start");
             }
+            look_up(&mut config, &app.atlas);
             let config = Arc::new(config);
             let services = config.service.len() as u64;
             // The engine takes it between two groups of reports: none is lost.
             let (answer, taken) = tokio::sync::oneshot::channel();
-            if asks.send(Ask::Config(Arc::clone(&config), answer)).is_ok() && taken.await.is_ok() {
+            if app.asks.send(Ask::Config(Arc::clone(&config), answer)).is_ok() && taken.await.is_ok() {
                 reloaded.send_replace(config);
                 tell(&format!(
                     "read {} again: {}",

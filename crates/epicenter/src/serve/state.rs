@@ -289,7 +289,7 @@ pub(crate) struct Update {
 pub(crate) struct Because {
     /// `attack`, `own-fault`, `neighbour`, `brigade`, `provider`, `unknown`.
     pub(crate) kind: String,
-    /// The attacks, or the neighbour.
+    /// The attacks, the neighbour, or the network.
     pub(crate) of: Vec<String>,
     pub(crate) confidence: String,
     pub(crate) because: Vec<String>,
@@ -346,6 +346,7 @@ impl Incident {
         let of = match &outage.cause {
             Cause::Attack(ids) => ids.clone(),
             Cause::Neighbour(name) => vec![name.clone()],
+            Cause::Provider(asn) => vec![format!("AS{asn}")],
             Cause::OwnFault | Cause::Brigade | Cause::Unknown => Vec::new(),
         };
         let known = outage.cause != Cause::Unknown && outage.cause_confidence != Confidence::Low;
