@@ -197,6 +197,8 @@ impl Store {
     ) -> Result<Store, Error> {
         connection.busy_timeout(Duration::from_secs(5))?;
         prepare(&connection, path)?;
+        // What is deleted is overwritten: yesterday's key, and reports whose time has come.
+        connection.pragma_update(None, "secure_delete", true)?;
         connection.pragma_update(None, "journal_mode", "wal")?;
         connection.pragma_update(None, "synchronous", "full")?;
         connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
@@ -820,6 +822,31 @@ mod tests {
             Err(Error::Foreign(..))
         ));
         assert!(matches!(Archive::open(&text), Err(Error::Foreign(..))));
+    }
+
+    #[test]
+    fn what_is_deleted_is_in_the_file_no_more() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (key, body) = ("yesterday's key, which nobody may find", [b'r'; 9_000]);
+        let mut store = open(folder.path());
+        let kept = Batch {
+            entries: vec![("report", body.to_vec())],
+            puts: vec![("key", "1".to_owned(), key.to_owned())],
+            ..Batch::default()
+        };
+        store.commit(&kept).expect("room");
+        let gone = Batch {
+            deletes: vec![("key", "1".to_owned())],
+            ..Batch::default()
+        };
+        store.commit(&gone).expect("room");
+        store.drop_bodies("report", 1, 10).expect("dropped");
+        drop(store);
+        for file in fs::read_dir(folder.path()).expect("a folder") {
+            let bytes = fs::read(file.expect("a file").path()).expect("read");
+            assert!(!bytes.windows(16).any(|part| part == &key.as_bytes()[..16]));
+            assert!(!bytes.windows(64).any(|part| part == &body[..64]));
+        }
     }
 
     #[test]
