@@ -55,6 +55,10 @@ const ATTACKS_MAX: usize = 1_000;
 /// Bodies that are dropped in one go.
 const DROPPED: u32 = 20_000;
 
+/// Entries, and bytes of them, that are gone through together after a start.
+const REPLAY_ENTRIES: usize = 1_000;
+const REPLAY_BYTES: usize = 16 << 20;
+
 const REPORTS: &str = "reports";
 const PROBES: &str = "probes";
 
@@ -352,39 +356,70 @@ impl Engine {
         Arc::clone(&self.state)
     }
 
-    /// Goes through the journal from the entry after `seq` on. Persons are remembered from half an hour before its end.
+    /// Goes through the journal from the entry after `seq` on, some entries at a time, so that memory does not grow with what was
+    /// written since. Persons are remembered from an hour before now on. Returns when the last entry was written.
     fn replay(&mut self, seq: u64) -> Result<u64, store::Error> {
-        let mut last_ns = 0;
-        let mut entries = Vec::new();
-        let half_hour_before = system_ns().saturating_sub(2 * HALF_HOUR_NS);
-        // Entries carry their time in order, so the first that matters for persons need not be sought: bodies are read only once.
-        self.store.read().entries(1, &mut |entry| {
-            last_ns = last_ns.max(entry.at_ns);
-            if (entry.seq > seq || entry.at_ns >= half_hour_before) && entry.body.is_some() {
-                entries.push((entry.seq > seq, entry));
-            }
-            true
-        })?;
+        let (last, _) = self.store.head();
         let mut news = Vec::new();
-        for (is_new, entry) in entries {
-            let mut signals = Vec::new();
-            if [REPORTS, PROBES].contains(&entry.kind.as_str()) {
-                signals::parse(entry.body.as_deref().unwrap_or_default(), &mut signals);
-            }
-            if is_new {
-                self.watch.step(entry.at_ns, &mut news);
-            }
-            for signal in &signals {
-                if let Signal::Report(report) = signal {
-                    self.persons
-                        .takes(report.person, hash(&report.service), report.at_ns);
+        let (mut last_ns, mut next) = (
+            0,
+            (seq + 1).min(self.first_since(system_ns().saturating_sub(2 * HALF_HOUR_NS))?),
+        );
+        // That the time does not go back holds also where nothing has to be gone through again.
+        self.store.read().entries(last, &mut |entry| {
+            last_ns = entry.at_ns;
+            false
+        })?;
+        while next <= last {
+            let (mut entries, mut bytes) = (Vec::new(), 0);
+            self.store.read().entries(next, &mut |entry| {
+                bytes += entry.body.as_ref().map_or(0, Vec::len);
+                entries.push(entry);
+                bytes < REPLAY_BYTES && entries.len() < REPLAY_ENTRIES
+            })?;
+            let Some(end) = entries.last() else { break };
+            next = end.seq + 1;
+            for entry in entries {
+                let is_new = entry.seq > seq;
+                let mut signals = Vec::new();
+                if [REPORTS, PROBES].contains(&entry.kind.as_str()) {
+                    signals::parse(entry.body.as_deref().unwrap_or_default(), &mut signals);
                 }
                 if is_new {
-                    self.count(signal);
+                    self.watch.step(entry.at_ns, &mut news);
+                    news.clear();
+                }
+                for signal in &signals {
+                    if let Signal::Report(report) = signal {
+                        self.persons
+                            .takes(report.person, hash(&report.service), report.at_ns);
+                    }
+                    if is_new {
+                        self.count(signal);
+                    }
                 }
             }
         }
         Ok(last_ns)
+    }
+
+    /// The first entry that was written at a time or later. Entries are in order of time, so it is sought by halving.
+    fn first_since(&self, at_ns: u64) -> Result<u64, store::Error> {
+        let (mut low, mut high) = (1, self.store.head().0 + 1);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let mut is_before = false;
+            self.store.read().entries(middle, &mut |entry| {
+                is_before = entry.at_ns < at_ns;
+                false
+            })?;
+            if is_before {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low)
     }
 
     /// Counts a signal in the detector and in the chart.
@@ -1372,6 +1407,22 @@ mod tests {
         minutes
             .flat_map(|minute| (0..per_minute).map(move |n| one(minute, n)))
             .collect()
+    }
+
+    #[test]
+    fn the_first_entry_since_a_time_is_found_by_halving() {
+        let mut engine = engine();
+        assert_eq!(engine.first_since(0).expect("read"), 1);
+        for at_ns in [10, 10, 20, 30, 30, 30, 40] {
+            let batch = Batch {
+                at_ns,
+                entries: vec![("other", Vec::new())],
+                ..Batch::default()
+            };
+            engine.store.commit(&batch).expect("room");
+        }
+        let found = [0, 10, 11, 20, 25, 30, 31, 40, 41].map(|at_ns| engine.first_since(at_ns).expect("read"));
+        assert_eq!(found, [1, 1, 3, 3, 4, 4, 7, 7, 8]);
     }
 
     #[test]
