@@ -77,7 +77,7 @@ pub(crate) fn run(sources: usize) -> anyhow::Result<()> {
     };
     for _ in 0..5 {
         let began = Instant::now();
-        let trace = ::trace::trace(&attack, None, &atlas);
+        let trace = ::trace::trace(&attack, &::trace::Past::default(), &atlas);
         let took = began.elapsed();
         ensure!(
             trace.distinct == attack.parts[0].senders.len() as u64,

@@ -29,7 +29,7 @@ pub mod surge;
 pub mod tally;
 pub mod vector;
 
-pub use audience::{Client, Clients};
+pub use audience::{Client, Clients, Regulars};
 pub use judge::{Attack, Findings, Options, Part, Scan, Sender, judge};
 pub use tally::Tally;
 pub use vector::{Mechanism, Transport, Vector};

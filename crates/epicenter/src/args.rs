@@ -282,7 +282,8 @@ pub(crate) struct InvestigateArgs {
     /// Only targets in this prefix; may be given several times
     #[arg(long, value_name = "CIDR")]
     pub(crate) network: Vec<atlas::Prefix>,
-    /// Other captures or exports, of quiet times, that show who normally uses the targets; may be given several times
+    /// What shows who normally uses the targets: captures or exports of quiet times, access logs, or what `listen --audience` learnt;
+    /// may be given several times
     #[arg(long, value_name = "FILE")]
     pub(crate) audience: Vec<PathBuf>,
     /// Where a service of the reports and probes is, as x=192.0.2.0/24; may be given several times
@@ -466,6 +467,10 @@ pub(crate) struct ListenArgs {
     /// Size of the ring: bytes, or with KiB, MiB, GiB, TiB
     #[arg(long, value_name = "SIZE", default_value = "10GiB", value_parser = size, requires = "record")]
     pub(crate) record_size: u64,
+    /// Keep in this file who uses which service at which hour, so that an attack is held against the same hours of the past four
+    /// weeks; `investigate --audience` takes the file too. Learnt in any case, and lost at the end without this
+    #[arg(long, value_name = "FILE")]
+    pub(crate) audience: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) exports: ExportArgs,
     #[command(flatten)]

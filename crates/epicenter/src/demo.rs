@@ -21,6 +21,7 @@ use incident::engine::{Change, Engine, Event};
 use incident::outage::{Attacked, News, Watch};
 use incident::verdict::Evidence;
 use range::{Drill, Scenario};
+use trace::Hours;
 use wire::{Batch, Capture, Collector, Kind};
 
 use crate::args::DemoArgs;
@@ -539,7 +540,7 @@ impl<'a> Day<'a> {
             collector,
             capture,
             batch: Batch::default(),
-            engine: Engine::new(Options::default()),
+            engine: Engine::new(Options::default(), Hours::default()),
             tally: Tally::new(),
             watch: Watch::new(has_probes, BUDGET_PER_DAY),
             services,

@@ -18,6 +18,7 @@ use indicatif::ProgressBar;
 use minisign::{PublicKey, SecretKey};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use trace::Past;
 use wire::evidence::{RAW, Trial};
 use wire::write::{PCAPNG_PACKET, pcapng_interface, pcapng_packet, pcapng_section};
 use wire::{Flow, Raw};
@@ -27,7 +28,7 @@ use crate::bundle::{self, Files, hex, sha256};
 use crate::input::{self, Source, Where};
 use crate::investigate::{Examined, Settings, examine};
 use crate::pseudonym::{Addresses, Permutation};
-use crate::{case_json, claims, keys, tell};
+use crate::{audience, case_json, claims, keys, tell};
 
 /// Name of the form of `settings.json`.
 pub(crate) const SETTINGS: &str = "epicenter.settings/1";
@@ -35,6 +36,8 @@ pub(crate) const SETTINGS: &str = "epicenter.settings/1";
 pub(crate) const INPUTS: &str = "epicenter.inputs/1";
 /// What the sampling rule is called.
 pub(crate) const METHOD: &str = "sha256-counter";
+/// Name of what showed the audience, in a bundle.
+pub(crate) const AUDIENCE: &str = "audience.jsonl.zst";
 /// Name of the claims in a bundle.
 pub(crate) const CLAIMS: &str = "claims/claims.toml";
 /// How the names of captures end.
@@ -111,9 +114,10 @@ impl Wanted {
                 "--anonymize: the file of --state names exporters by their addresses, which cannot be taken out of it"
             );
         }
-        if !args.audience.is_empty() {
+        if let Some(path) = args.audience.iter().find(|path| !path.is_file()) {
             bail!(
-                "--format bundle does not carry the traffic of --audience yet: without it the case cannot be computed anew"
+                "{}: a bundle names the digests of its inputs, so it needs files",
+                path.display()
             );
         }
         let mut carried = Vec::new();
@@ -572,6 +576,11 @@ pub(crate) fn sources_of<'a>(files: impl Iterator<Item = (&'a str, &'a [u8])>) -
         .collect()
 }
 
+/// What a bundle kept of the audience, as the input that shows it.
+pub(crate) fn audience_of(kept: Option<&[u8]>) -> Vec<Source> {
+    sources_of(kept.into_iter().map(|bytes| (AUDIENCE, bytes)))
+}
+
 /// What two cases have to have in common to be one: everything but the names and sizes of the inputs, and the atlas.
 pub(crate) fn essence(case: &str) -> anyhow::Result<Value> {
     let mut value: Value = serde_json::from_str(case)?;
@@ -661,7 +670,7 @@ fn case_of(
     );
     let settings = settings_of(settings, design)?;
     match examine(&sources, &settings, atlas, threads, &ProgressBar::hidden())? {
-        Some(Examined { case, unread: 0 }) => case_json::render(&case, atlas),
+        Some(Examined { case, unread: 0, .. }) => case_json::render(&case, atlas),
         _ => bail!("the evidence cannot be read back"),
     }
 }
@@ -672,11 +681,28 @@ pub(crate) fn make(
     sources: &[Source],
     settings: &Settings,
     atlas: &Atlas,
-    case: &Case,
+    (case, usual): (&Case, Past),
     threads: u8,
 ) -> anyhow::Result<()> {
     let whole = case_json::render(case, atlas)?;
     let digests: Vec<(u64, String)> = sources.iter().map(digest).collect::<anyhow::Result<_>>()?;
+    let of_audience: Vec<(u64, String)> = settings
+        .audience
+        .iter()
+        .map(digest)
+        .collect::<anyhow::Result<_>>()?;
+    let audience_names: Vec<String> = settings
+        .audience
+        .iter()
+        .map(|source| source.name.clone())
+        .collect();
+    // From here on the audience is what was kept of it: the bundle has no more.
+    let mut settings = settings.clone();
+    let mut audience = match settings.audience.is_empty() {
+        true => None,
+        false => Some(audience::packed(&usual)?),
+    };
+    settings.audience = audience_of(audience.as_deref());
     let seed = Sample::seed(
         &digests
             .iter()
@@ -686,8 +712,8 @@ pub(crate) fn make(
     let room = (wanted.limit, seed);
     let focus = Focus::of(case);
     let take = |selection| -> anyhow::Result<(Design, Gathered, String, bool)> {
-        let (design, gathered) = fitting(sources, settings, &focus, selection, room, None)?;
-        let told = case_of(&gathered, settings, design, atlas, threads)?;
+        let (design, gathered) = fitting(sources, &settings, &focus, selection, room, None)?;
+        let told = case_of(&gathered, &settings, design, atlas, threads)?;
         let same = essence(&told)? == essence(&whole)?;
         Ok((design, gathered, told, same))
     };
@@ -702,7 +728,6 @@ pub(crate) fn make(
         (design, gathered, told, same) = take(Selection::All)?;
     }
     let mut files = Files::new();
-    let mut settings = settings.clone();
     let mut anonymized = Value::Null;
     let mut atlas_file = atlas.file().to_vec();
     let mut kinds = wanted.kinds.clone();
@@ -723,6 +748,11 @@ pub(crate) fn make(
             Some(&mut redaction),
         )?;
         let altered = redaction.altered;
+        if audience.is_some() {
+            let other = audience::readdressed(&usual, &mut |address| redaction.address(address));
+            audience = Some(audience::packed(&other)?);
+            settings.audience = audience_of(audience.as_deref());
+        }
         let mut addresses = redaction.addresses.into_inner();
         for network in &mut settings.networks {
             *network = addresses.prefix(*network);
@@ -766,6 +796,10 @@ pub(crate) fn make(
         files.insert("settings/state.bin".to_owned(), state.clone());
         "settings/state.bin"
     });
+    let has_audience = audience.map(|bytes| {
+        files.insert(AUDIENCE.to_owned(), bytes);
+        AUDIENCE
+    });
     let claims = settings.claims_file.as_ref().map(|bytes| {
         files.insert(CLAIMS.to_owned(), bytes.clone());
         CLAIMS
@@ -789,6 +823,7 @@ pub(crate) fn make(
         "state": state,
         "kinds": kinds,
         "claims": claims,
+        "audience": has_audience,
         "services": settings.services.iter().map(|(name, prefix)| json!({
             "name": name, "prefix": prefix.to_string(),
         })).collect::<Vec<_>>(),
@@ -805,11 +840,16 @@ pub(crate) fn make(
         },
         "anonymized": anonymized,
     });
+    let listed = |names: &[String], digests: &[(u64, String)]| -> Vec<Value> {
+        let of = names.iter().zip(digests);
+        of.map(|(name, (size, sha256))| json!({ "name": name, "size": size, "sha256": sha256 }))
+            .collect()
+    };
+    let names: Vec<String> = sources.iter().map(|source| source.name.clone()).collect();
     let told_inputs = json!({
         "schema": INPUTS,
-        "inputs": sources.iter().zip(&digests).map(|(source, (size, sha256))| json!({
-            "name": source.name, "size": size, "sha256": sha256,
-        })).collect::<Vec<_>>(),
+        "inputs": listed(&names, &digests),
+        "audience": listed(&audience_names, &of_audience),
     });
     let pretty = |value: &Value| -> anyhow::Result<Vec<u8>> {
         let mut text = serde_json::to_string_pretty(value)?;
@@ -882,6 +922,7 @@ WHAT IS IN IT
   case-of-inputs.json  the case of the whole inputs, for whoever holds them (absent where addresses were taken out)
   inputs.json          names, sizes and SHA-256 of the inputs
   evidence/            packets, cut to the bytes that decide what they are; export messages whole
+  audience.jsonl.zst   who used the targets in the inputs of --audience, or hour by hour before (absent where nothing was given)
   atlas.bin            the table of addresses that was used
   settings.json        every option that decides the result, and how the evidence was taken
   manifest.json        size and SHA-256 of every file, and the root of their Merkle tree

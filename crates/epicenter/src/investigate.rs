@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use atlas::{Atlas, Prefix};
-use detect::{Options, Tally};
+use detect::{Attack, Options, Regulars, Tally};
 use incident::Case;
 use incident::case::{EXPORTERS_SHOWN, Input, Signals};
 use incident::claim::Claim;
@@ -24,8 +24,8 @@ use crate::case_text::Style;
 use crate::input::{self, Source};
 use crate::signals::Signal;
 use crate::{
-    case_html, case_json, case_text, claims, dots, evidence, fingerprint, lookup, misp, signals, stix, tell,
-    xarf,
+    audience, case_html, case_json, case_text, claims, dots, evidence, fingerprint, lookup, misp, signals,
+    stix, tell, xarf,
 };
 
 /// Bytes from which on a progress bar is worth the eye.
@@ -45,7 +45,12 @@ pub(crate) fn run(args: &InvestigateArgs) -> anyhow::Result<ExitCode> {
     let bar = progress_bar(args);
     let examined = examine(&sources, &settings, &atlas, args.threads, &bar)?;
     bar.finish_and_clear();
-    let Some(Examined { case, unread }) = examined else {
+    let Some(Examined {
+        case,
+        audience,
+        unread,
+    }) = examined
+    else {
         return Ok(ExitCode::from(1));
     };
     let printed = match args.format {
@@ -74,7 +79,14 @@ pub(crate) fn run(args: &InvestigateArgs) -> anyhow::Result<ExitCode> {
     };
     match wanted {
         Some(_) if unread > 0 => bail!("a bundle needs all of its inputs"),
-        Some(wanted) => evidence::make(&wanted, &sources, &settings, &atlas, &case, args.threads)?,
+        Some(wanted) => evidence::make(
+            &wanted,
+            &sources,
+            &settings,
+            &atlas,
+            (&case, audience),
+            args.threads,
+        )?,
         None => write(args.output.as_deref(), &printed)?,
     }
     Ok(match () {
@@ -144,9 +156,10 @@ impl Settings {
     }
 }
 
-/// A case, and how many inputs could not be read for it.
+/// A case, what of the audience it rests on, and how many inputs could not be read for it.
 pub(crate) struct Examined {
     pub(crate) case: Case,
+    pub(crate) audience: Past,
     pub(crate) unread: u32,
 }
 
@@ -171,10 +184,39 @@ pub(crate) fn examine(
         drop(std::mem::take(&mut read.tally));
         read = read_all(sources, threads, &mut collector, bar);
     }
+    let (known, others): (Vec<&Source>, Vec<&Source>) = settings
+        .audience
+        .iter()
+        .partition(|source| audience::is_audience(source));
+    let (logs, traffic): (Vec<&Source>, Vec<&Source>) =
+        others.into_iter().partition(|source| audience::is_log(source));
     // The audience has a collector of its own: what its exporters are called and lost is no part of this case.
-    let audience = read_all(&settings.audience, threads, &mut settings.collector()?, bar);
-    if !audience.signal_files.is_empty() {
+    let of_audience = read_all(traffic, threads, &mut settings.collector()?, bar);
+    if !of_audience.signal_files.is_empty() {
         tell("--audience takes traffic: reports and probes do not show who uses a service");
+    }
+    let mut unread_audience = of_audience.unread;
+    let mut known_before = Past::default();
+    for source in known {
+        match audience::read(source) {
+            Ok((past, damage)) => {
+                damage.words(&source.name).iter().for_each(|words| tell(words));
+                audience::join(&mut known_before, past);
+            }
+            Err(problem) => {
+                unread_audience += 1;
+                tell(&problem);
+            }
+        }
+    }
+    for source in logs {
+        match audience::read_log(source) {
+            Ok(past) => audience::join(&mut known_before, past),
+            Err(problem) => {
+                unread_audience += 1;
+                tell(&problem);
+            }
+        }
     }
     let Read {
         tally,
@@ -190,18 +232,26 @@ pub(crate) fn examine(
         networks: settings.networks.clone(),
         ..Options::default()
     };
-    let name = audience
-        .inputs
-        .iter()
-        .map(|input| input.name.as_str())
-        .collect::<Vec<_>>()
-        .join(", ");
-    let past = Past {
-        tally: &audience.tally,
-        seconds: audience.inputs.iter().map(seconds).sum(),
-        name: &name,
+    // Of the audience no more is kept than what concerns the targets: it can be handed on with the case.
+    let mut usual = Past::default();
+    let past = |attacks: &[Attack]| {
+        let names: Vec<&str> = of_audience
+            .inputs
+            .iter()
+            .map(|input| input.name.as_str())
+            .collect();
+        usual = Past {
+            regulars: Regulars::of_targets(&of_audience.tally, attacks, trace::audience::CLIENTS_MIN),
+            watched_ns: of_audience.inputs.iter().map(watched_ns).sum(),
+            name: names.join(", "),
+            ..Past::default()
+        };
+        audience::join(&mut usual, known_before);
+        let mut hosts: Vec<_> = attacks.iter().flat_map(|attack| attack.hosts.clone()).collect();
+        hosts.sort_unstable();
+        usual.hours = usual.hours.of(&hosts);
+        usual.clone()
     };
-    let past = (!audience.inputs.is_empty()).then_some(&past);
     let mut case = incident::investigate_against(&tally, past, atlas, &options, inputs);
     case.exporters = collector.exporters().collect();
     case.exporters
@@ -213,7 +263,8 @@ pub(crate) fn examine(
     case.verdicts = incident::judge(&settings.claims, &case.incidents, &Evidence::of(&case));
     Ok(Some(Examined {
         case,
-        unread: unread + audience.unread,
+        audience: usual,
+        unread: unread + unread_audience,
     }))
 }
 
@@ -229,12 +280,17 @@ struct Read {
 }
 
 /// How much time an input covers.
-fn seconds(input: &Input) -> f64 {
+fn watched_ns(input: &Input) -> u64 {
     let span = input.first_ns.zip(input.last_ns);
-    span.map_or(0.0, |(first, last)| last.saturating_sub(first) as f64 / 1e9)
+    span.map_or(0, |(first, last)| last.saturating_sub(first))
 }
 
-fn read_all(sources: &[Source], threads: u8, collector: &mut Collector, bar: &ProgressBar) -> Read {
+fn read_all<'a>(
+    sources: impl IntoIterator<Item = &'a Source>,
+    threads: u8,
+    collector: &mut Collector,
+    bar: &ProgressBar,
+) -> Read {
     let mut read = Read::default();
     for source in sources {
         if signals::is_signals(source) {

@@ -24,7 +24,7 @@ use crate::case_json::{incident, time};
 use crate::case_text::{count, fault_words, headline, metric};
 use crate::record::Recorder;
 use crate::socket::{Chunk, QUEUE, Shared, Sockets};
-use crate::{input, lookup, tell};
+use crate::{audience, input, lookup, tell};
 
 /// Time of the records between two judgements.
 const STEP_NS: u64 = 500_000_000;
@@ -65,6 +65,17 @@ pub(crate) fn listen(
     sink: Sink<'_>,
 ) -> anyhow::Result<()> {
     let collector = args.exports.collector()?;
+    let hours = match &args.audience {
+        Some(path) => {
+            let (hours, damage) = audience::kept(path)?;
+            damage
+                .words(&path.display().to_string())
+                .iter()
+                .for_each(|words| tell(words));
+            hours
+        }
+        None => trace::Hours::default(),
+    };
     let workers = args.threads.map_or_else(
         || std::thread::available_parallelism().map_or(1, usize::from),
         usize::from,
@@ -87,10 +98,15 @@ pub(crate) fn listen(
             atlas,
             sink,
             shared: &shared,
-            engine: Engine::new(Options {
-                networks: args.network.clone(),
-                ..Options::default()
-            }),
+            hours_kept: hours.ended(),
+            keeping: None,
+            engine: Engine::new(
+                Options {
+                    networks: args.network.clone(),
+                    ..Options::default()
+                },
+                hours,
+            ),
             collector,
             batch: Batch::default(),
             clock: Clock::new(),
@@ -130,6 +146,9 @@ struct Listener<'a> {
     sink: Sink<'a>,
     shared: &'a Shared,
     engine: Engine,
+    /// How many hours had ended when the audience was kept last, and the thread that writes it: a large table takes seconds.
+    hours_kept: u64,
+    keeping: Option<std::thread::JoinHandle<()>>,
     collector: Collector,
     batch: Batch,
     clock: Clock,
@@ -177,6 +196,7 @@ impl Listener<'_> {
                 if let Err(error) = self.save() {
                     tell(&format!("{error:#}"));
                 }
+                self.keep();
             }
         }
         Ok(())
@@ -267,6 +287,26 @@ impl Listener<'_> {
         }
     }
 
+    /// Writes the audience down where an hour has ended since it was written.
+    fn keep(&mut self) {
+        let Some(path) = &self.args.audience else { return };
+        let ended = self.engine.hours().ended();
+        if ended == self.hours_kept || self.keeping.as_ref().is_some_and(|thread| !thread.is_finished()) {
+            return;
+        }
+        self.hours_kept = ended;
+        let (path, hours) = (path.clone(), self.engine.hours().clone());
+        let write = move || {
+            if let Err(error) = audience::keep(&path, &hours) {
+                tell(&format!("{error:#}"));
+            }
+        };
+        self.keeping = std::thread::Builder::new()
+            .name("audience".to_owned())
+            .spawn(write)
+            .ok();
+    }
+
     /// Takes what is still in the queue, judges a last time, and says what came.
     fn end(mut self, chunks: &mpsc::Receiver<Chunk>) -> anyhow::Result<()> {
         // The workers have been told to stop: this ends when the last of them has.
@@ -280,6 +320,19 @@ impl Listener<'_> {
         }
         self.show()?;
         let saved = self.save();
+        if let Some(thread) = self.keeping.take() {
+            let _ = thread.join();
+        }
+        self.keep();
+        if let Some(thread) = self.keeping.take() {
+            let _ = thread.join();
+        }
+        if self.engine.hours().forgotten() > 0 {
+            tell(&format!(
+                "the audiences of {} services were forgotten: there were more than the table holds",
+                count(self.engine.hours().forgotten())
+            ));
+        }
         self.recorder = None;
         let totals = Status::of(&self);
         let faults = input::faults(&self.faults);

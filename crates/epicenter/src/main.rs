@@ -4,6 +4,7 @@
 //! 0 done, 1 an input could not be read at all, 2 usage, 3 an attack was found and `--fail-on-attack` was given.
 
 mod args;
+mod audience;
 mod bundle;
 mod case_html;
 mod case_json;

@@ -12,13 +12,14 @@ use incident::Case;
 use indicatif::ProgressBar;
 use minisign::PublicKey;
 use serde_json::Value;
+use trace::Past;
 
 use crate::args::VerifyArgs;
 use crate::bundle::{self, Files, Manifest, Problem, sha256};
 use crate::evidence::{self, Design, INPUTS, METHOD, SETTINGS, Sample, Selection, differences, essence};
 use crate::input::{Source, Where};
 use crate::investigate::{Examined, Settings, examine};
-use crate::{case_json, claims, keys, sources, timestamp};
+use crate::{audience, case_json, claims, keys, sources, timestamp};
 
 /// Differences that are shown.
 const SHOWN: usize = 20;
@@ -206,7 +207,7 @@ fn recomputed(
     );
     let settings = evidence::settings_of(&told.settings, told.design)
         .map_err(|error| Problem::new("settings.json", error.to_string()))?;
-    let case = compute(&evidence, &settings, &atlas, args.threads)
+    let (case, _) = compute(&evidence, &settings, &atlas, args.threads)
         .map_err(|error| Problem::new("evidence", format!("{error:#}")))?;
     let rendered =
         case_json::render(&case, &atlas).map_err(|error| Problem::new("case.json", error.to_string()))?;
@@ -223,10 +224,19 @@ fn recomputed(
     Ok(())
 }
 
-/// The case of some sources; an input that cannot be read is an error.
-fn compute(sources: &[Source], settings: &Settings, atlas: &Atlas, threads: u8) -> anyhow::Result<Case> {
+/// The case of some sources, and the audience that it rests on; an input that cannot be read is an error.
+fn compute(
+    sources: &[Source],
+    settings: &Settings,
+    atlas: &Atlas,
+    threads: u8,
+) -> anyhow::Result<(Case, Past)> {
     match examine(sources, settings, atlas, threads, &ProgressBar::hidden())? {
-        Some(Examined { case, unread: 0 }) => Ok(case),
+        Some(Examined {
+            case,
+            audience,
+            unread: 0,
+        }) => Ok((case, audience)),
         _ => bail!("cannot be read"),
     }
 }
@@ -313,7 +323,8 @@ fn inputs(
     report: &mut Report,
 ) -> Result<(), Problem> {
     const NAME: &str = "inputs.json";
-    let listed = listed(files).map_err(|error| Problem::new(NAME, format!("{error:#}")))?;
+    let named = |of| listed(files, of).map_err(|error| Problem::new(NAME, format!("{error:#}")));
+    let (listed, of_audience) = (named("inputs")?, named("audience")?);
     let mut given = BTreeMap::new();
     for path in &args.inputs {
         let source = Source::file(path);
@@ -322,7 +333,11 @@ fn inputs(
         }
         let (_, digest) =
             evidence::digest(&source).map_err(|error| Problem::new(&source.name, format!("{error:#}")))?;
-        if !listed.iter().any(|(_, listed)| *listed == digest) {
+        if !listed
+            .iter()
+            .chain(&of_audience)
+            .any(|(_, listed)| *listed == digest)
+        {
             report.problems.push(Problem::new(
                 &source.name,
                 format!("is none of the inputs: its SHA-256 is {digest}"),
@@ -354,7 +369,42 @@ fn inputs(
         return Ok(());
     }
     let of_inputs = |error: anyhow::Error| Problem::new(NAME, format!("{error:#}"));
-    let case = compute(&whole, &told.settings, atlas, args.threads).map_err(of_inputs)?;
+    let mut settings = told.settings.clone();
+    let raw: Vec<Source> = of_audience
+        .iter()
+        .filter_map(|(name, digest)| {
+            Some(Source {
+                name: name.clone(),
+                place: Where::File(given.get(digest)?.clone()),
+            })
+        })
+        .collect();
+    let is_raw = !raw.is_empty() && raw.len() == of_audience.len();
+    if is_raw {
+        settings.audience = raw;
+    }
+    let (case, usual) = compute(&whole, &settings, atlas, args.threads).map_err(of_inputs)?;
+    if is_raw {
+        let kept = evidence::audience_of(files.get(evidence::AUDIENCE).map(Vec::as_slice));
+        let same = match kept.first().map(audience::read) {
+            Some(Ok((kept, _))) => {
+                audience::render(&kept).map_err(of_inputs)? == audience::render(&usual).map_err(of_inputs)?
+            }
+            _ => false,
+        };
+        if same {
+            report.line("audience", "is what the inputs that show it give");
+        } else {
+            let what = "is not what the inputs that show it give";
+            report.problems.push(Problem::new(evidence::AUDIENCE, what));
+        }
+    } else if !of_audience.is_empty() {
+        let names: Vec<&str> = of_audience.iter().map(|(name, _)| name.as_str()).collect();
+        report.line(
+            "audience",
+            format!("taken from the bundle: not checked against {}", names.join(", ")),
+        );
+    }
     let rendered = case_json::render(&case, atlas).map_err(of_inputs)?;
     compare(
         files,
@@ -393,13 +443,18 @@ fn inputs(
     Ok(())
 }
 
-/// Names and digests of the inputs.
-fn listed(files: &Files) -> anyhow::Result<Vec<(String, String)>> {
+/// Names and digests of the inputs, or of those of the audience.
+fn listed(files: &Files, of: &str) -> anyhow::Result<Vec<(String, String)>> {
     let value: Value = serde_json::from_slice(files.get("inputs.json").context("is missing")?)?;
     if value["schema"] != INPUTS {
         bail!("its schema is {}, this program reads {INPUTS}", value["schema"]);
     }
-    let list = value["inputs"].as_array().context("names no inputs")?;
+    // Bundles of before name no inputs of an audience.
+    let none = Vec::new();
+    let list = match of {
+        "inputs" => value[of].as_array().context("names no inputs")?,
+        _ => value[of].as_array().unwrap_or(&none),
+    };
     list.iter()
         .take(LIST_MAX)
         .map(|input| Ok((text(&input["name"])?, text(&input["sha256"])?)))
@@ -460,6 +515,10 @@ fn settings(files: &Files) -> anyhow::Result<Told> {
             (claims, Some(bytes.clone()))
         }
     };
+    let audience = match &value["audience"] {
+        Value::Null => Vec::new(),
+        named => evidence::audience_of(Some(file(&text(named)?)?)),
+    };
     let services = match &value["services"] {
         // Bundles of before services had addresses.
         Value::Null => Vec::new(),
@@ -515,7 +574,7 @@ fn settings(files: &Files) -> anyhow::Result<Told> {
             services,
             claims,
             claims_file,
-            audience: Vec::new(),
+            audience,
         },
         kinds,
         files,

@@ -14,6 +14,7 @@ use wire::Batch;
 
 use crate::case::Incident;
 use crate::investigation::{Seen, incident};
+use trace::{Hours, Past};
 
 /// Length of a window.
 pub const WINDOW_NS: u64 = 300 * SECOND;
@@ -104,13 +105,20 @@ pub struct Engine {
     unfollowed: u64,
     packets: u64,
     bytes: u64,
+    /// Who usually uses the services: learnt window by window.
+    past: Past,
 }
 
 impl Engine {
-    /// An engine that has seen nothing. `options.running` is the engine's own.
-    pub fn new(options: Options) -> Engine {
+    /// An engine that has seen no traffic, and knows from before at which hours who used which service. `options.running` is the
+    /// engine's own.
+    pub fn new(options: Options, hours: Hours) -> Engine {
         Engine {
             options,
+            past: Past {
+                hours,
+                ..Past::default()
+            },
             window: Tally::new(),
             window_began_ns: None,
             first_ns: None,
@@ -151,6 +159,11 @@ impl Engine {
         self.bytes + self.window.bytes()
     }
 
+    /// Who used which service at which hour.
+    pub fn hours(&self) -> &Hours {
+        &self.past.hours
+    }
+
     /// What the running window had to bound, in sentences.
     pub fn caveats(&self) -> Vec<String> {
         crate::investigation::caveats(&self.window)
@@ -163,7 +176,7 @@ impl Engine {
         let began_ns = *self.window_began_ns.get_or_insert(now_ns);
         // Also when time goes back: one exporter whose clock is far ahead must not stop the windows.
         if now_ns.abs_diff(began_ns) >= WINDOW_NS {
-            self.next_window(now_ns);
+            self.next_window(now_ns, atlas);
         }
     }
 
@@ -188,8 +201,22 @@ impl Engine {
             } else {
                 Change::End
             };
-            events.extend(open.report(now_ns, change, &attack, &seen, atlas));
+            events.extend(open.report(now_ns, change, &attack, &seen, &self.past, atlas));
         }
+        self.learn(now_ns, atlas);
+        self.past.hours.end_hour(atlas);
+    }
+
+    /// Notes who used the services in this window. Where something may be wrong, it is not what is usual.
+    fn learn(&mut self, now_ns: u64, atlas: &Atlas) {
+        let Some(began_ns) = self.window_began_ns else {
+            return;
+        };
+        let attacked: Vec<Prefix> = self.open.iter().map(|open| open.target).collect();
+        let wanted = &self.options.networks;
+        self.past
+            .hours
+            .watch(&self.window, (began_ns, now_ns), wanted, &attacked, atlas);
     }
 
     fn seen(&self) -> Seen {
@@ -277,7 +304,7 @@ impl Engine {
             if change == Change::Withdraw {
                 events.extend(open.withdraw(now_ns));
             } else if let Some(attack) = open.whole() {
-                events.extend(open.report(now_ns, change, &attack, &seen, atlas));
+                events.extend(open.report(now_ns, change, &attack, &seen, &self.past, atlas));
             }
         }
         // What was never told and is not there any more is forgotten, and so is what was withdrawn.
@@ -291,7 +318,8 @@ impl Engine {
     }
 
     /// Begins an empty window. Incidents that are over are forgotten with the old one, which could have shown them again.
-    fn next_window(&mut self, now_ns: u64) {
+    fn next_window(&mut self, now_ns: u64, atlas: &Atlas) {
+        self.learn(now_ns, atlas);
         self.open.retain(|open| open.running().is_some());
         for open in &mut self.open {
             if let Some(present) = open.present.take() {
@@ -372,9 +400,10 @@ impl Open {
         change: Change,
         attack: &Attack,
         seen: &Seen,
+        past: &Past,
         atlas: &Atlas,
     ) -> Option<Event> {
-        let mut incident = incident(attack, seen, None, atlas);
+        let mut incident = incident(attack, seen, past, atlas);
         incident.ongoing = match change {
             Change::Begin => true,
             Change::Change => attack.ongoing || now_ns.saturating_sub(attack.end_ns) <= QUIET_NS,
@@ -469,7 +498,7 @@ mod tests {
     /// Steps twice a second through `seconds` seconds, of which `flows` says what they hold.
     fn run(seconds: u64, flows: impl Fn(u64) -> Vec<Flow>) -> Vec<Event> {
         let atlas = Atlas::embedded();
-        let mut engine = Engine::new(Options::default());
+        let mut engine = Engine::new(Options::default(), Hours::default());
         let mut events = Vec::new();
         let mut batch = Batch::default();
         for second in 0..seconds {
@@ -577,6 +606,73 @@ mod tests {
         });
         assert_eq!(told(&events), [("begin", 21), ("withdraw", 43)]);
         assert_eq!(events[0].incident.id, events[1].incident.id);
+    }
+
+    /// Sessions of 40 clients, as exporters tell of them.
+    fn sessions(clients: u32, at_ns: u64) -> Vec<Flow> {
+        (0..40)
+            .flat_map(|n| {
+                let there = flow(clients + n, TARGET, at_ns, 10, (40_000, 443), 0x1b);
+                [there, flow(TARGET, clients + n, at_ns, 12, (443, 40_000), 0x1b)]
+            })
+            .collect()
+    }
+
+    #[test]
+    fn an_attack_is_held_against_the_same_hours_of_the_weeks_before() {
+        const HOUR: u64 = 3_600 * SECOND;
+        let atlas = Atlas::embedded();
+        let mut engine = Engine::new(Options::default(), Hours::default());
+        let mut events = Vec::new();
+        let mut batch = Batch::default();
+        let noon = START / HOUR * HOUR;
+        let mut at = |engine: &mut Engine, events: &mut Vec<Event>, at_ns: u64, flows: Vec<Flow>| {
+            batch.clear();
+            batch.flows = flows;
+            engine.add(&batch);
+            engine.step(at_ns, &atlas, events);
+        };
+        // Two weeks, noon and midnight, each other people.
+        for week in 0..2 {
+            for (hour, clients) in [(0, 0x5102_0000), (12, 0x0202_0000)] {
+                let begin = noon + (week * 168 + hour) * HOUR;
+                for window in 0..12 {
+                    let at_ns = begin + window * WINDOW_NS;
+                    // The step that begins the window, as the one before it has nothing to count.
+                    at(&mut engine, &mut events, at_ns, Vec::new());
+                    at(&mut engine, &mut events, at_ns, sessions(clients, at_ns));
+                }
+            }
+        }
+        assert_eq!(events, []);
+        let attacked = noon + 2 * 168 * HOUR;
+        at(&mut engine, &mut events, attacked, Vec::new());
+        // What comes while it runs is not learnt.
+        for second in 0..20 {
+            let mut flows = sessions(0x5102_0000, attacked + second * SECOND);
+            flows.extend(flood(second, 5, 20).into_iter().map(|flow| Flow {
+                first_ns: attacked + second * SECOND,
+                last_ns: attacked + second * SECOND,
+                ..flow
+            }));
+            at(&mut engine, &mut events, attacked + second * SECOND, flows);
+        }
+        let audience = events[0].incident.audience.clone().unwrap();
+        assert!(
+            audience
+                .learnt_from
+                .ends_with("40 clients of the target in the same hours of 2 past weeks"),
+            "{}",
+            audience.learnt_from
+        );
+        assert_eq!(audience.distinct, 40);
+        let place = |address: u32| atlas.lookup(Ipv4Addr::from(address).to_ipv6_mapped()).country;
+        assert_eq!(audience.countries[0].country, place(0x5102_0000));
+        assert_ne!(audience.countries[0].country, place(0x0202_0000));
+        engine.finish(attacked + 20 * SECOND, &atlas, &mut events);
+        let last = attacked / HOUR;
+        assert_eq!(engine.hours().past().count(), 4);
+        assert!(engine.hours().past().all(|(_, hour, _)| hour < last));
     }
 
     #[test]

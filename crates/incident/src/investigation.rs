@@ -20,22 +20,24 @@ const SECOND: u64 = 1_000_000_000;
 
 /// Judges a tally, traces its attacks and returns the case.
 pub fn investigate(tally: &Tally, atlas: &Atlas, options: &Options, inputs: Vec<Input>) -> Case {
-    investigate_against(tally, None, atlas, options, inputs)
+    let past = |_: &[Attack]| Past::default();
+    investigate_against(tally, past, atlas, options, inputs)
 }
 
-/// The same, where another input shows who normally uses the targets.
+/// The same, where something else shows who normally uses the targets: `past` is asked once for the attacks that were found.
 pub fn investigate_against(
     tally: &Tally,
-    past: Option<&Past<'_>>,
+    past: impl FnOnce(&[Attack]) -> Past,
     atlas: &Atlas,
     options: &Options,
     inputs: Vec<Input>,
 ) -> Case {
     let findings = detect::judge(tally, options);
+    let past = past(&findings.attacks);
     let incidents = findings
         .attacks
         .iter()
-        .map(|attack| incident(attack, &Seen::of(tally), past, atlas))
+        .map(|attack| incident(attack, &Seen::of(tally), &past, atlas))
         .collect();
     let scans = findings
         .scans
@@ -122,7 +124,7 @@ impl Seen {
 }
 
 /// Traces an attack and says what is known of it.
-pub(crate) fn incident(attack: &Attack, seen: &Seen, past: Option<&Past<'_>>, atlas: &Atlas) -> Incident {
+pub(crate) fn incident(attack: &Attack, seen: &Seen, past: &Past, atlas: &Atlas) -> Incident {
     let mut trace = trace::trace(attack, past, atlas);
     let packets = attack.packets();
     let series: Vec<&[Cell]> = attack.parts.iter().map(|part| part.cells.as_slice()).collect();

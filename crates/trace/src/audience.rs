@@ -1,7 +1,7 @@
 //! The normal users of a target: who they are, and how many of them may be among what was counted as attack.
 //!
-//! They are learnt from the input itself (who came before the attack, and who got on with the target during it), and from other inputs
-//! that are given for this. What was asked for is never counted as attack; but users whom an attacked service no longer answers try
+//! They are learnt from the input itself (who came before the attack, and who got on with the target during it), from other inputs
+//! that are given for this, and from the same hours of the weeks before ([`crate::hours`]). What was asked for is never counted as attack; but users whom an attacked service no longer answers try
 //! again, and their packets look like the attack's.
 //!
 //! For each cell (country, network, kind) the number of such packets in usual times, for as long as the attack lasted, is known as well as
@@ -14,13 +14,16 @@
 
 use std::net::Ipv6Addr;
 
-use atlas::{Atlas, Country};
-use detect::{Attack, Client, Clients, Tally};
+use atlas::{Atlas, Country, Prefix};
+use detect::Vector;
+use detect::audience::is_alike;
+use detect::{Attack, Client, Clients, Regulars};
 use rand_distr::{Distribution, Gamma};
 use rand_pcg::Pcg64Mcg;
 use rand_pcg::rand_core::RngCore;
 use statrs::distribution::{Beta, ContinuousCDF};
 
+use crate::hours::{Found, Hours};
 use crate::share::{Counted, Interval, Spot};
 
 /// Fewest clients that are called an audience.
@@ -30,16 +33,19 @@ const QUIET_MIN: f64 = 5.0;
 /// How often each user who is not served tries, at most, over what is usual.
 const RETRIES_MAX: f64 = 3.0;
 const SECOND: f64 = 1e9;
+const HOUR: f64 = 3_600.0;
 
-/// Another input, to learn the audience from.
-#[derive(Clone, Copy, Debug)]
-pub struct Past<'a> {
-    /// What was counted of it.
-    pub tally: &'a Tally,
-    /// How many seconds of traffic it holds, without gaps between files.
-    pub seconds: f64,
-    /// What it is called in words.
-    pub name: &'a str,
+/// What is known of the audience from elsewhere than the attack's own input.
+#[derive(Clone, Debug, Default)]
+pub struct Past {
+    /// Clients in other inputs.
+    pub regulars: Regulars,
+    /// How much time these inputs hold, without gaps between files, nanoseconds.
+    pub watched_ns: u64,
+    /// What they are called in words.
+    pub name: String,
+    /// Clients by the hour.
+    pub hours: Hours,
 }
 
 /// The normal users, as a case has them.
@@ -112,6 +118,43 @@ impl Usual {
         retries * (1.0 - served / usual.max(1e-9)).max(0.0)
     }
 
+    /// Puts in what hours showed, of which no addresses are known. Their rates join those of the inputs. Whether a client is in both cannot
+    /// be told, so who the clients are is told by whichever knows more of them.
+    fn add_hours(&mut self, found: &Found, vectors: &[(Vector, bool)], longer: f64, lasted: f64) {
+        let per_period = |clients: u64| clients as f64 / found.periods as f64;
+        let all = per_period(found.cells.iter().map(|cell| cell.clients).sum());
+        let knows_more = all >= self.clients;
+        if knows_more {
+            self.clients = all;
+            self.cells.iter_mut().for_each(|(_, of)| of.clients = 0.0);
+        }
+        for cell in &found.cells {
+            let alike = cell.sent.iter().filter(|sent| is_alike(sent.vector, vectors));
+            let mut expected = Expected {
+                clients: if knows_more { per_period(cell.clients) } else { 0.0 },
+                ..Expected::default()
+            };
+            let (mut seen, mut most) = (0.0, 0u64);
+            for sent in alike {
+                expected.packets += sent.packets as f64 * longer;
+                seen += sent.seen as f64;
+                most = most.max(sent.clients);
+            }
+            // A client that returns in many windows is one source; in an hour there are no more than came in it.
+            expected.sources = (seen * longer).min(per_period(cell.clients) * (lasted / HOUR).max(1.0));
+            expected.learnt = per_period(most);
+            self.quiet.0 += seen;
+            let spot = Spot {
+                country: cell.country,
+                asn: cell.asn,
+                kind: cell.kind,
+                // Not kept, and asked of no audience.
+                prefix: Prefix::of(Ipv6Addr::UNSPECIFIED, 0),
+            };
+            self.cells.push((spot, expected));
+        }
+    }
+
     /// In the form of a case.
     pub(crate) fn audience(&self, taken_out: Interval) -> Audience {
         let mut by_country: Vec<(Country, f64)> = self
@@ -156,7 +199,7 @@ impl Usual {
 }
 
 /// Learns who uses an attack's target; `None` where too little shows it.
-pub(crate) fn learn(attack: &Attack, past: Option<&Past<'_>>, atlas: &Atlas) -> Option<Usual> {
+pub(crate) fn learn(attack: &Attack, past: &Past, atlas: &Atlas) -> Option<Usual> {
     let lasted = (attack.end_ns - attack.start_ns) as f64 / SECOND;
     let is_before = |client: &Client| client.first_ns < attack.start_ns;
     let is_quiet = |client: &Client| is_before(client) || client.first_ns > attack.end_ns;
@@ -183,37 +226,39 @@ pub(crate) fn learn(attack: &Attack, past: Option<&Past<'_>>, atlas: &Atlas) -> 
     }
     let mut theirs = Clients::default();
     let mut their_seconds = 0.0;
-    if let Some(past) = past {
-        theirs = detect::audience::clients(past.tally, Some(&attack.hosts), &vectors);
-        their_seconds = past.seconds;
+    let mut their_level = 0;
+    if !past.name.is_empty() {
+        theirs = past.regulars.clients(&attack.hosts, &vectors);
+        their_seconds = past.watched_ns as f64 / SECOND;
         let mut whom = "of the target";
         if theirs.distinct() < CLIENTS_MIN {
             // How often others come says nothing of the target; who they are may.
-            theirs = detect::audience::clients(past.tally, None, &[]);
+            theirs = past.regulars.clients_of_any();
             their_seconds = 0.0;
             whom = "of all services";
         }
-        let level = theirs.level + past.tally.conversations().level();
+        their_level = (theirs.level + past.regulars.thinned()).min(63);
         words.push(format!(
             "{} clients {whom} in {}",
-            count(theirs.all.len(), level),
+            count(theirs.all.len(), their_level),
             past.name
         ));
     }
-    let their_weight = past.map_or(0.0, |past| {
-        (1u64 << (theirs.level + past.tally.conversations().level()).min(63)) as f64
-    });
+    let their_weight = (1u64 << their_level) as f64;
+    let of_hours = past.hours.usual(&attack.hosts, attack.start_ns, attack.end_ns);
+    let hours_seconds = of_hours
+        .as_ref()
+        .map_or(0.0, |found| found.watched_ns as f64 / SECOND);
     let (quiet_s, quiet_known) = if quiet_s >= QUIET_MIN {
         (quiet_s, true)
     } else {
         (0.0, false)
     };
-    let seconds = quiet_s + their_seconds;
+    let seconds = quiet_s + their_seconds + hours_seconds;
     let longer = if seconds > 0.0 { lasted / seconds } else { 0.0 };
 
     let mut usual = Usual {
         quiet: (0.0, longer),
-        learnt_from: words.join("; "),
         ..Usual::default()
     };
     // One row for each client of each input: its address, whether it counts as another client, what it adds to the rate.
@@ -263,5 +308,10 @@ pub(crate) fn learn(attack: &Attack, past: Option<&Past<'_>>, atlas: &Atlas) -> 
         of_place.iter().for_each(|(_, expected)| sum += *expected);
         usual.cells.push((Spot::of(of_place[0].0, atlas), sum));
     }
+    if let Some(found) = of_hours {
+        usual.add_hours(&found, &vectors, longer, lasted);
+        words.push(found.words);
+    }
+    usual.learnt_from = words.join("; ");
     (usual.clients >= CLIENTS_MIN as f64).then_some(usual)
 }

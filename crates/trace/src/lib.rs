@@ -13,6 +13,7 @@ pub mod audience;
 mod cluster;
 pub mod coordination;
 pub mod forged;
+pub mod hours;
 pub mod share;
 
 use std::borrow::Cow;
@@ -23,6 +24,7 @@ use detect::{Attack, Sender, Vector};
 pub use audience::{Audience, Past};
 pub use coordination::Coordination;
 pub use forged::{Origin, Test, Unmade};
+pub use hours::Hours;
 pub use share::{Interval, Located, Location, Network, Placement, Seen};
 
 /// From this rate on traffic counts as sampled.
@@ -105,8 +107,8 @@ pub struct Senders {
     pub location: Location,
 }
 
-/// Traces an attack. `past` is another input to learn the audience from.
-pub fn trace(attack: &Attack, past: Option<&Past<'_>>, atlas: &Atlas) -> Trace {
+/// Traces an attack. `past` is what else shows who its audience is.
+pub fn trace(attack: &Attack, past: &Past, atlas: &Atlas) -> Trace {
     let total = attack.packets().max(1) as f64;
     let lists: Vec<&[Sender]> = attack.parts.iter().map(|part| part.senders.as_slice()).collect();
     let all = joined(&lists);
@@ -354,7 +356,7 @@ mod tests {
         }
     }
 
-    const START: u64 = 1_000_000_000_000;
+    const START: u64 = 1_741_600_000_000_000_000;
     const END: u64 = START + 100_000_000_000;
     const MINUTE: u64 = 60_000_000_000;
 
@@ -492,7 +494,7 @@ mod tests {
             let real_packets: u64 = real.iter().map(|s| s.packets).sum();
             let mut all = forged(&mut draw, n, &atlas, ttl);
             all.extend(&real);
-            let trace = trace(&attack(vec![(Vector::SynFlood, all)]), None, &atlas);
+            let trace = trace(&attack(vec![(Vector::SynFlood, all)]), &Past::default(), &atlas);
             let truth = n as f64 / (n as f64 + real_packets as f64);
             assert!(
                 (trace.forged.estimate - truth).abs() < 0.03,
@@ -550,7 +552,7 @@ mod tests {
             .map(|i| sender(0x5200_0000 + (i % 23) * 0x1_0000 + i * 7, 0, 20 + draw.below(60)))
             .collect();
         all.extend(forged(&mut draw, 40_000, &atlas, |_| 0));
-        let trace = trace(&attack(vec![(Vector::UdpFlood, all)]), None, &atlas);
+        let trace = trace(&attack(vec![(Vector::UdpFlood, all)]), &Past::default(), &atlas);
         let real = trace
             .classes
             .iter()
@@ -569,7 +571,11 @@ mod tests {
         let atlas = Atlas::embedded();
         let mut draw = Draw(7);
         let stream = forged(&mut draw, 30_000, &atlas, |_| 242);
-        let alone = trace(&attack(vec![(Vector::SynFlood, stream.clone())]), None, &atlas);
+        let alone = trace(
+            &attack(vec![(Vector::SynFlood, stream.clone())]),
+            &Past::default(),
+            &atlas,
+        );
         assert_eq!(
             (alone.senders.distinct, alone.senders.location.countries.len()),
             (0, 0)
@@ -584,7 +590,7 @@ mod tests {
                 (Vector::DnsAmplification, reflectors),
                 (Vector::SynFlood, stream),
             ]),
-            None,
+            &Past::default(),
             &atlas,
         );
         assert_eq!(both.senders.distinct, 0, "{:?}", both.classes);
@@ -602,7 +608,7 @@ mod tests {
                 (Vector::SynFlood, one.clone()),
                 (Vector::UdpFlood, other.clone()),
             ]),
-            None,
+            &Past::default(),
             &atlas,
         );
         let shuffled = |list: &[Sender]| list.iter().rev().copied().collect::<Vec<_>>();
@@ -611,10 +617,32 @@ mod tests {
                 (Vector::UdpFlood, shuffled(&other)),
                 (Vector::SynFlood, shuffled(&one)),
             ]),
-            None,
+            &Past::default(),
             &atlas,
         );
         assert_eq!(there, back);
+    }
+
+    const HOUR: u64 = 3_600_000_000_000;
+
+    /// An hour in which so many clients in the United States came every two minutes, with a SYN each time.
+    fn usual_hour(clients: u64) -> hours::Hour {
+        let sent = hours::Sent {
+            vector: Vector::SynFlood,
+            packets: clients * 30,
+            clients,
+            seen: clients * 12,
+        };
+        hours::Hour {
+            watched_ns: HOUR,
+            cells: vec![hours::Cell {
+                country: Country(*b"US"),
+                asn: 7_922,
+                kind: atlas::Kind::Access,
+                clients,
+                sent: vec![sent],
+            }],
+        }
     }
 
     /// Bots in Vietnam and Brazil, and users in the United States who are no longer served and try `retries` times as often.
@@ -624,7 +652,16 @@ mod tests {
         let mut draw = Draw(9);
         let usual: u64 = 1_200; // clients in the minute before, a SYN each
         let home = addresses(b"US", usual as usize, &mut draw, &atlas);
-        for (retries, served) in [(0.5, 0), (1.0, 0), (2.0, 0), (2.5, 0), (0.0, 2_000)] {
+        for (retries, served, by_hours) in [
+            (0.5, 0, false),
+            (1.0, 0, false),
+            (2.0, 0, false),
+            (2.5, 0, false),
+            (0.0, 2_000, false),
+            (0.5, 0, true),
+            (1.0, 0, true),
+            (2.5, 0, true),
+        ] {
             let mut all: Vec<Sender> = Vec::new();
             for address in addresses(b"VN", 600, &mut draw, &atlas) {
                 all.push(sender(address, ttl(address), 20));
@@ -652,11 +689,19 @@ mod tests {
                 .collect();
             let others = addresses(b"US", served, &mut draw, &atlas);
             clients.extend(others.iter().enumerate().map(|row| client(row, START)));
-            attack.clients.join(Clients {
-                all: clients,
-                level: 0,
-            });
-            let trace = trace(&attack, None, &atlas);
+            // The same from the hours of two weeks before, with nobody of them in the input.
+            let mut past = Past::default();
+            for weeks in if by_hours { 1..3 } else { 0..0 } {
+                let hour = START / HOUR - weeks * 168;
+                past.hours.add(attack.hosts[0], hour, usual_hour(usual));
+            }
+            if !by_hours {
+                attack.clients.join(Clients {
+                    all: clients,
+                    level: 0,
+                });
+            }
+            let trace = trace(&attack, &past, &atlas);
             let audience = trace.audience.expect("it is known");
             let truth = theirs as f64 / (theirs as f64 + bots);
             let taken = audience.taken_out;

@@ -14,10 +14,12 @@
 //! - [`messages`]: files of bare export messages.
 //! - `netflow`, `sflow`: the formats of fixed form; `template`, `field`, `columns`: those with templates.
 //! - [`sampling`]: at which rate an exporter samples. [`sequence`]: what was lost on the way.
+//! - [`access`]: lines of access logs, and who asked.
 //! - [`write`](mod@write): headers of a pcap and blocks of a pcapng, for whoever makes one.
 //! - [`evidence`]: how much of a packet decides what it is decoded to, and the same packet without its addresses.
 #![deny(missing_docs)]
 
+pub mod access;
 pub mod capture;
 pub mod collector;
 mod columns;

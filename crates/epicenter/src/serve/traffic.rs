@@ -52,6 +52,7 @@ pub(crate) fn start(
         exporter: config.traffic.exporters.iter().map(|net| net.0).collect(),
         record: None,
         record_size: 0,
+        audience: Some(config.data.file.with_extension("audience")),
         exports: ExportArgs {
             sampling: Vec::new(),
             // Beside the data, so that templates and rates are known after a restart.

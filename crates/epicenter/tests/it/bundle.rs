@@ -757,3 +757,121 @@ fn claims_reports_and_services_go_along() {
         "{all}"
     );
 }
+
+/// A service with an audience of its own, attacked or not.
+fn shop(folder: &Path, name: &str, attacked: bool) -> String {
+    let attack = "[[attack]]\nvector = \"syn_flood\"\ntarget = \"198.41.30.10\"\nport = 443\nfrom = 2\nto = 30\npackets_per_second = 600\nsources = { kind = \"direct\", bots = 900, countries = { US = 30, BR = 40, VN = 30 } }\n";
+    let scenario = format!(
+        "name = \"{name}\"\nabout = \"a test\"\nstart = \"2025-03-10T09:44:40Z\"\nseconds = 40\n[[audience]]\nservice = \"198.41.30.10\"\nsessions_per_second = 8\ncountries = {{ US = 40, GB = 9, DE = 7 }}\n{}",
+        if attacked { attack } else { "" }
+    );
+    std::fs::write(folder.join(format!("{name}.toml")), scenario).unwrap();
+    // Other people each time.
+    let seed = if attacked { "1" } else { "2" };
+    let made = epicenter(folder, &["simulate", &format!("{name}.toml"), "--seed", seed]);
+    assert_eq!(code(&made), 0, "{}", err(&made));
+    format!("{name}-{seed}.pcap")
+}
+
+#[test]
+fn the_audience_of_other_inputs_goes_along() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let (attacked, quiet) = (shop(folder, "attacked", true), shop(folder, "quiet", false));
+    // Who came, as a web server notes it: other people than in the capture.
+    let log: String = (0..60)
+        .map(|n| format!("81.2.{n}.7 - - [09/Mar/2025:09:00:00 +0000] \"GET / HTTP/1.1\" 200 5\n"))
+        .collect();
+    std::fs::write(folder.join("access.log"), log).unwrap();
+    let learnt = |args: &[&str]| {
+        let output = epicenter(
+            folder,
+            &[&["investigate", "--format", "json", &attacked], args].concat(),
+        );
+        assert_eq!(code(&output), 0, "{}", err(&output));
+        let audience = case(&output)["incidents"][0]["audience"].clone();
+        (
+            audience["learnt_from"].as_str().unwrap_or("").to_owned(),
+            audience["distinct"].as_u64(),
+        )
+    };
+    let (alone, few) = learnt(&[]);
+    let (both, many) = learnt(&["--audience", &quiet]);
+    assert!(!alone.contains(&quiet) && both.contains(&quiet), "{both}");
+    assert!(many > few, "{many:?} {few:?}");
+    let (of_log, _) = learnt(&["--audience", "access.log"]);
+    assert!(
+        of_log.ends_with("60 clients of all services in access.log"),
+        "{of_log}"
+    );
+
+    for (name, args) in [
+        ("capture", vec!["--audience", quiet.as_str()]),
+        ("log", vec!["--audience", "access.log"]),
+        (
+            "both",
+            vec!["--audience", quiet.as_str(), "--audience", "access.log"],
+        ),
+        ("hash", vec!["--audience", quiet.as_str(), "--anonymize", "hash"]),
+        (
+            "truncate",
+            vec!["--audience", "access.log", "--anonymize", "truncate"],
+        ),
+    ] {
+        let tar = format!("{name}.tar");
+        bundle(folder, &[&["-o", &tar, &attacked], &args[..]].concat());
+        let (code, says, complains) = verify(folder, &[&tar]);
+        assert_eq!(code, 0, "{name}: {says}{complains}");
+        let files = files(&folder.join(&tar));
+        let case: serde_json::Value = serde_json::from_slice(&files["case.json"]).unwrap();
+        let learnt_from = &case["incidents"][0]["audience"]["learnt_from"];
+        assert!(learnt_from.as_str().unwrap().contains(args[1]), "{learnt_from}");
+    }
+    // Whoever has the inputs of the audience sees whether the bundle tells the truth about them.
+    let (code, says, complains) = verify(
+        folder,
+        &["capture.tar", "--inputs", &attacked, "--inputs", &quiet],
+    );
+    assert_eq!(code, 0, "{says}{complains}");
+    assert!(says.contains("is what the inputs that show it give"), "{says}");
+    let (code, says, _) = verify(folder, &["capture.tar", "--inputs", &attacked]);
+    assert_eq!(code, 0);
+    assert!(says.contains("not checked against quiet-2.pcap"), "{says}");
+    // Without the real addresses nobody's address is in it.
+    let hashed = files(&folder.join("hash.tar"));
+    let plain = files(&folder.join("capture.tar"));
+    let lines = |files: &BTreeMap<String, Vec<u8>>| {
+        let unpacked = zstd::decode_all(&files["audience.jsonl.zst"][..]).unwrap();
+        String::from_utf8(unpacked).unwrap()
+    };
+    let clients = |text: &str| -> Vec<String> {
+        let lines = text
+            .lines()
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        lines
+            .filter_map(|line| Some(line["client"].as_str()?.to_owned()))
+            .collect()
+    };
+    let (real, other) = (clients(&lines(&plain)), clients(&lines(&hashed)));
+    assert_eq!(real.len(), other.len());
+    let known: std::collections::BTreeSet<_> = real.iter().collect();
+    assert!(other.iter().filter(|client| known.contains(client)).count() * 20 < other.len());
+    // What was changed is named.
+    let mut damaged = plain.clone();
+    let lines = lines(&plain).replacen("\"packets\":", "\"packets\":9", 1);
+    damaged.insert(
+        "audience.jsonl.zst".to_owned(),
+        zstd::encode_all(lines.as_bytes(), 3).unwrap(),
+    );
+    let entries: Vec<Vec<u8>> = damaged
+        .iter()
+        .map(|(name, bytes)| self::plain(name, bytes))
+        .collect();
+    std::fs::write(folder.join("damaged.tar"), tar_of(&entries)).unwrap();
+    let (code, says, complains) = verify(folder, &["damaged.tar"]);
+    assert_eq!(code, 1);
+    assert!(
+        format!("{says}{complains}").contains("audience.jsonl.zst"),
+        "{says}{complains}"
+    );
+}

@@ -305,7 +305,8 @@ fn a_ring_is_bounded_and_any_segment_can_be_read_with_its_state() {
         for (_, message) in &messages[usize::from(round > 0)..] {
             exporter.send(message).unwrap();
         }
-        std::thread::sleep(Duration::from_millis(20));
+        // The disk has time to follow, on a busy machine too.
+        std::thread::sleep(Duration::from_millis(100));
     }
     let (_, stop) = live.stop();
     assert_eq!(stop["not_recorded"], 0);
@@ -375,4 +376,84 @@ fn what_cannot_be_listened_on_is_said() {
     ] {
         assert_eq!(code(&epicenter(folder.path(), wrong)), 2, "{wrong:?}");
     }
+}
+
+#[test]
+fn the_audience_is_learnt_and_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let scenario = |name: &str, day: u32, attack: &str| {
+        let text = format!(
+            "name = \"{name}\"\nabout = \"a test\"\nstart = \"2025-03-{day:02}T09:10:00Z\"\nseconds = 30\n[[audience]]\nservice = \"198.41.30.10\"\nsessions_per_second = 8\ncountries = {{ US = 40, GB = 9, DE = 7 }}\n{attack}"
+        );
+        std::fs::write(folder.path().join(format!("{name}.toml")), text).unwrap();
+    };
+    // Two weeks before, and again in a listening of its own one week before.
+    for (name, day) in [("first", 3), ("second", 10)] {
+        scenario(name, day, "");
+        let live = Live::start(
+            folder.path(),
+            &["--listen", "127.0.0.1:0", "--audience", "audience.zst"],
+        );
+        let sent = epicenter(
+            folder.path(),
+            &[
+                "simulate",
+                &format!("{name}.toml"),
+                "--export",
+                "ipfix",
+                "--speed",
+                "30",
+                "--live",
+                &live.addresses[0].to_string(),
+            ],
+        );
+        assert_eq!(code(&sent), 0, "{}", err(&sent));
+        live.stop();
+    }
+    let attack = "[[attack]]\nvector = \"syn_flood\"\ntarget = \"198.41.30.10\"\nport = 443\nfrom = 5\nto = 25\npackets_per_second = 600\nsources = { kind = \"direct\", bots = 900, countries = { BR = 40, VN = 30 } }\n";
+    scenario("attacked", 17, attack);
+    assert_eq!(code(&epicenter(folder.path(), &["simulate", "attacked.toml"])), 0);
+    let judged = epicenter(
+        folder.path(),
+        &[
+            "investigate",
+            "--format",
+            "json",
+            "--audience",
+            "audience.zst",
+            "attacked-1.pcap",
+        ],
+    );
+    assert_eq!(code(&judged), 0, "{}", err(&judged));
+    let audience = &case(&judged)["incidents"][0]["audience"];
+    let learnt_from = audience["learnt_from"].as_str().unwrap();
+    assert!(
+        learnt_from.ends_with("clients of the target in the same hours of 2 past weeks"),
+        "{learnt_from}"
+    );
+    assert_eq!(audience["countries"][0]["code"], "US");
+    // No address but the service's is in it.
+    let kept = std::fs::read(folder.path().join("audience.zst")).unwrap();
+    let kept = String::from_utf8(zstd::decode_all(&kept[..]).unwrap()).unwrap();
+    assert!(
+        kept.contains("198.41.30.10") && !kept.contains("client\":"),
+        "{kept}"
+    );
+    // What is something else is not written over.
+    std::fs::write(folder.path().join("other"), "precious").unwrap();
+    let refused = epicenter(
+        folder.path(),
+        &[
+            "listen",
+            "--listen",
+            "127.0.0.1:0",
+            "--for",
+            "1",
+            "--audience",
+            "other",
+        ],
+    );
+    assert_eq!(code(&refused), 1);
+    assert!(err(&refused).contains("holds no audience"), "{}", err(&refused));
+    assert_eq!(std::fs::read(folder.path().join("other")).unwrap(), b"precious");
 }
