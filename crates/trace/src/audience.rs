@@ -1,8 +1,8 @@
 //! The normal users of a target: who they are, and how many of them may be among what was counted as attack.
 //!
 //! They are learnt from the input itself (who came before the attack, and who got on with the target during it), from other inputs
-//! that are given for this, and from the same hours of the weeks before ([`crate::hours`]). What was asked for is never counted as attack; but users whom an attacked service no longer answers try
-//! again, and their packets look like the attack's.
+//! that are given for this, and from the same hours of the weeks before ([`crate::hours`]). What was asked for is never counted as
+//! attack; but users whom an attacked service no longer answers try again, and their packets look like the attack's.
 //!
 //! For each cell (country, network, kind) the number of such packets in usual times, for as long as the attack lasted, is known as well as
 //! the clients behind it tell (Gamma). Of the usual clients a part `a` was served during the attack and is seen to have been. Each of the
