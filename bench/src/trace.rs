@@ -83,10 +83,15 @@ pub(crate) fn run(sources: usize) -> anyhow::Result<()> {
             trace.distinct == attack.parts[0].senders.len() as u64,
             "all senders are counted"
         );
+        let began = Instant::now();
+        let placed = ::trace::share::place(&attack.parts[0].senders, &atlas, ::trace::Seen::ALL);
+        let shares = began.elapsed();
+        ensure!(!placed.countries.is_empty(), "they are placed");
         println!(
-            "{} sources: {:.0} ms; {} countries, forged {:.3}",
+            "{} sources: {:.0} ms, of which shares by country, network, prefix and kind {:.0} ms; {} countries, forged {:.3}",
             trace.distinct,
             1e3 * took.as_secs_f64(),
+            1e3 * shares.as_secs_f64(),
             trace.senders.location.countries.len(),
             trace.forged.estimate
         );

@@ -230,3 +230,21 @@ pub fn state(data: &[u8]) {
     let mut again = Collector::new();
     assert!(again.load(&saved, 0) && again.save() == saved);
 }
+
+/// Lines of an access log: a client is one whatever space stands around the line, and one log more or less before it changes nothing but by
+/// the columns that it names.
+pub fn access(data: &[u8]) {
+    let mut log = wire::access::Log::default();
+    for line in data.split(|byte| *byte == b'\n') {
+        let before = log;
+        let client = log.client(line);
+        let padded = [b" \t", line, b"\r "].concat();
+        assert_eq!(
+            before.clone().client(&padded),
+            client,
+            "space around a line matters"
+        );
+        let is_header = line.trim_ascii_start().starts_with(b"#Fields:");
+        assert!(is_header || log == before, "a line of data changed the columns");
+    }
+}

@@ -107,3 +107,8 @@ fn messages() {
 fn states() {
     replay("state", fuzz::state);
 }
+
+#[test]
+fn access_logs() {
+    replay("access", fuzz::access);
+}

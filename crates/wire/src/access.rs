@@ -23,7 +23,7 @@ const NAMES: [&str; 9] = [
 ];
 
 /// Reads the lines of one log.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Log {
     /// Where the client is in lines of W3C Extended form, once `#Fields:` told it.
     column: Option<usize>,
