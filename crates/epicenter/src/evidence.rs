@@ -57,7 +57,7 @@ pub(crate) struct Wanted {
     token: Option<Vec<u8>>,
     anonymize: Option<(Anonymize, [u8; 32])>,
     anonymize_targets: bool,
-    /// Files that are carried along under these names, for whoever reads the case: they do not decide it.
+    /// Files that claims name, carried along under these names.
     carried: Vec<(String, Vec<u8>)>,
     /// Tables of kinds that were laid over the atlas.
     kinds: Vec<Vec<u8>>,
@@ -124,14 +124,22 @@ impl Wanted {
         if let Some(path) = &args.claims {
             let folder = path.parent().unwrap_or(std::path::Path::new(""));
             for claim in claims::read(path)? {
-                let Some(archived) = claim.archived else { continue };
-                let name = format!("claims/{archived}");
-                if carried.iter().all(|(known, _)| *known != name) {
-                    let from = folder.join(&archived);
-                    carried.push((
-                        name,
-                        std::fs::read(&from).with_context(|| from.display().to_string())?,
-                    ));
+                let list = claim.infrastructure.map(|of| of.file);
+                for file in claim.archived.into_iter().chain(list) {
+                    let name = format!("claims/{file}");
+                    if name == CLAIMS {
+                        bail!(
+                            "{}: a file beside it has the name that it has in a bundle",
+                            path.display()
+                        );
+                    }
+                    if carried.iter().all(|(known, _)| *known != name) {
+                        let from = folder.join(&file);
+                        carried.push((
+                            name,
+                            std::fs::read(&from).with_context(|| from.display().to_string())?,
+                        ));
+                    }
                 }
             }
         }
@@ -758,6 +766,8 @@ pub(crate) fn make(
     let mut anonymized = Value::Null;
     let mut atlas_file = atlas.file().to_vec();
     let mut kinds = wanted.kinds.clone();
+    // Lists of addresses that claims name, with the addresses that they have in the bundle.
+    let mut lists = Files::new();
     if let Some((how, key)) = wanted.anonymize {
         let targets: Vec<Prefix> = case.incidents.iter().map(|incident| incident.target).collect();
         let kept: &[Prefix] = if wanted.anonymize_targets { &[] } else { &targets };
@@ -791,6 +801,18 @@ pub(crate) fn make(
             if let Some(exporter) = exporter {
                 *exporter = addresses.of(crate::args::mapped(*exporter)).to_canonical();
             }
+        }
+        for of in settings
+            .claims
+            .iter_mut()
+            .filter_map(|claim| claim.infrastructure.as_mut())
+        {
+            let other = of.prefixes.iter().map(|prefix| addresses.prefix(*prefix));
+            of.prefixes = incident::claim::apart(other.collect());
+            lists.insert(
+                format!("claims/{}", of.file),
+                claims::listed(&of.prefixes).into_bytes(),
+            );
         }
         let moved;
         let used = match &mut addresses {
@@ -892,6 +914,7 @@ pub(crate) fn make(
         files.insert(file.name, file.packed);
     }
     files.extend(wanted.carried.iter().cloned());
+    files.extend(lists);
     if let Some((_, public)) = &wanted.signer {
         files.insert(
             "signer.pub".to_owned(),

@@ -1015,3 +1015,71 @@ fn the_audience_of_other_inputs_goes_along() {
         "{says}{complains}"
     );
 }
+
+#[test]
+fn a_list_of_machines_goes_along_and_decides() {
+    let folder = drill();
+    let folder = folder.path();
+    let sources: std::collections::BTreeSet<String> = records(folder, "flows.pcap")
+        .iter()
+        .filter(|record| record["protocol"] == 17)
+        .map(|record| record["src"].as_str().unwrap().to_owned())
+        .collect();
+    assert!(sources.len() > 100);
+    let half: Vec<&String> = sources.iter().step_by(2).collect();
+    let list: String = half.iter().map(|address| format!("{address}\n")).collect();
+    std::fs::write(folder.join("botnet.txt"), format!("# theirs\n{list}")).unwrap();
+    let claims = "[[claim]]\nsaid = \"We did it\"\ninfrastructure = { file = \"botnet.txt\", from = \"a vendor\", url = \"https://vendor.example\" }\nearlier = { right = 0, wrong = 2, url = \"https://press.example\" }\nproposition = { kind = \"actor-group\", name = \"They\" }\n";
+    std::fs::write(folder.join("claims.toml"), claims).unwrap();
+    let because = |files: &BTreeMap<String, Vec<u8>>| -> String {
+        let told: serde_json::Value = serde_json::from_slice(&files["case.json"]).unwrap();
+        assert_eq!(told["verdicts"][0]["assessable"], true, "{}", told["verdicts"][0]);
+        told["verdicts"][0]["because"].to_string()
+    };
+    let options = ["--claims", "claims.toml", "flows.pcap"];
+    bundle(folder, &[&["-o", "b.tar"], &options[..]].concat());
+    let (code, says, complains) = verify(folder, &["b.tar", "--inputs", "flows.pcap"]);
+    assert_eq!(code, 0, "{says}{complains}");
+    let plain_files = files(&folder.join("b.tar"));
+    let told = because(&plain_files);
+    assert!(
+        told.contains("botnet.txt lists") && told.contains("a habit of false claims"),
+        "{told}"
+    );
+    // The list decides: another list is another case.
+    let changed: Vec<Vec<u8>> = plain_files
+        .iter()
+        .map(|(name, bytes)| {
+            let other: &[u8] = if name == "claims/botnet.txt" {
+                b"9.9.9.9\n"
+            } else {
+                bytes
+            };
+            plain(name, other)
+        })
+        .collect();
+    std::fs::write(folder.join("bad.tar"), tar_of(&changed)).unwrap();
+    let (code, says, complains) = verify(folder, &["bad.tar"]);
+    assert_eq!(code, 1);
+    let all = says + &complains;
+    assert!(
+        all.contains("claims/botnet.txt:") && all.contains("$.verdicts[0]"),
+        "{all}"
+    );
+    // Without addresses the list has those of the evidence, and the verdict is the same.
+    bundle(
+        folder,
+        &[&["-o", "public.tar", "--anonymize", "hash"], &options[..]].concat(),
+    );
+    let (code, says, complains) = verify(folder, &["public.tar"]);
+    assert_eq!(code, 0, "{says}{complains}");
+    let public = files(&folder.join("public.tar"));
+    assert_eq!(because(&public), told);
+    let published = String::from_utf8(public["claims/botnet.txt"].clone()).unwrap();
+    let left = published
+        .lines()
+        .filter(|line| sources.contains(line.trim_end_matches("/32")))
+        .count();
+    assert!(left * 50 < half.len(), "{published}");
+    assert_eq!(published.lines().count(), half.len() + 1);
+}
