@@ -1329,6 +1329,8 @@ mod tests {
             about: None,
             claim: Claim {
                 details: None,
+                infrastructure: None,
+                earlier: None,
                 by: Some("the owner".to_owned()),
                 said: said.to_owned(),
                 at_ns: Some(START),

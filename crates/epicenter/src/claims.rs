@@ -12,7 +12,9 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use atlas::{Country, Prefix};
 use detect::Vector;
-use incident::claim::{Claim, Details, Extent, Grade, Proposition, SOURCE_KINDS};
+use incident::claim::{
+    self, Claim, Details, Earlier, Extent, Grade, Infrastructure, Proposition, SOURCE_KINDS,
+};
 use incident::{country, propose};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -28,6 +30,12 @@ const CLAIMS_MAX: usize = 1_000;
 const TEXT_MAX: usize = 10_000;
 /// Most countries or networks of a claim.
 const LIST_MAX: usize = 1_000;
+/// Largest list of addresses, and most addresses and prefixes in it.
+const ADDRESSES_FILE_MAX: u64 = 4 << 20;
+/// See [`ADDRESSES_FILE_MAX`].
+const ADDRESSES_MAX: usize = 200_000;
+/// Most earlier claims of a claimant.
+const EARLIER_MAX: u64 = 100_000;
 /// Seconds by which a start or end may be off where the claim does not say.
 const WITHIN_S: u64 = 60;
 
@@ -40,8 +48,12 @@ const CLAIM_KEYS: &[&str] = &[
     "grade",
     "source_kind",
     "details",
+    "infrastructure",
+    "earlier",
     "proposition",
 ];
+const INFRASTRUCTURE_KEYS: &[&str] = &["file", "from", "url"];
+const EARLIER_KEYS: &[&str] = &["right", "wrong", "url"];
 const DETAIL_KEYS: &[&str] = &["started", "ended", "vector", "target", "public_since"];
 /// Kinds of proposition with their fields.
 const KINDS: &[(&str, &[&str])] = &[
@@ -64,20 +76,53 @@ const KINDS: &[(&str, &[&str])] = &[
 /// The claims of a file.
 pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<Claim>> {
     let name = path.display().to_string();
-    let file = std::fs::File::open(path).with_context(|| name.clone())?;
-    let mut bytes = Vec::new();
-    file.take(FILE_MAX + 1)
-        .read_to_end(&mut bytes)
-        .with_context(|| name.clone())?;
+    let bytes = at_most(path, FILE_MAX).with_context(|| name.clone())?;
     if bytes.len() as u64 > FILE_MAX {
         bail!("{name}: larger than a claims file may be ({FILE_MAX} bytes)");
     }
     let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-    parse(&name, &bytes, &|archived| folder.join(archived).is_file()).map_err(anyhow::Error::msg)
+    let beside = |file: &str| {
+        let path = folder.join(file);
+        path.is_file().then_some(path)
+    };
+    parse(
+        &name,
+        &bytes,
+        &Beside {
+            is_there: &|file| beside(file).is_some(),
+            read: &|file| at_most(&beside(file)?, ADDRESSES_FILE_MAX).ok(),
+        },
+    )
+    .map_err(anyhow::Error::msg)
 }
 
-/// The claims of a text; `is_there` says whether an archived copy lies beside it.
-pub(crate) fn parse(name: &str, bytes: &[u8], is_there: &dyn Fn(&str) -> bool) -> Result<Vec<Claim>, String> {
+/// The bytes of a file, and one more than allowed of one that is too large.
+fn at_most(path: &Path, most: u64) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?
+        .take(most + 1)
+        .read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// What lies beside a claims file, on disk or in a bundle.
+pub(crate) struct Beside<'a> {
+    /// Whether a file does.
+    pub(crate) is_there: &'a dyn Fn(&str) -> bool,
+    /// Its bytes.
+    pub(crate) read: &'a dyn Fn(&str) -> Option<Vec<u8>>,
+}
+
+impl Beside<'static> {
+    /// Nothing does.
+    pub(crate) const NOTHING: Beside<'static> = Beside {
+        is_there: &|_| false,
+        read: &|_| None,
+    };
+}
+
+/// The claims of a text, with what lies beside it.
+pub(crate) fn parse(name: &str, bytes: &[u8], beside: &Beside<'_>) -> Result<Vec<Claim>, String> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let line = line_of(bytes, error.valid_up_to());
         format!("{name}, line {line}: not UTF-8")
@@ -102,7 +147,50 @@ pub(crate) fn parse(name: &str, bytes: &[u8], is_there: &dyn Fn(&str) -> bool) -
             list.len()
         ));
     }
-    list.iter().map(|claim| source.claim(claim, is_there)).collect()
+    list.iter().map(|claim| source.claim(claim, beside)).collect()
+}
+
+/// A list of addresses and prefixes, one a line, `#` before remarks.
+fn addresses(name: &str, bytes: &[u8]) -> Result<Vec<Prefix>, String> {
+    if bytes.len() as u64 > ADDRESSES_FILE_MAX {
+        return Err(format!(
+            "{name}: larger than a list of addresses may be ({ADDRESSES_FILE_MAX} bytes)"
+        ));
+    }
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let line = line_of(bytes, error.valid_up_to());
+        format!("{name}, line {line}: not UTF-8")
+    })?;
+    let mut prefixes = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let word = line.split('#').next().unwrap_or("").trim();
+        if word.is_empty() {
+            continue;
+        }
+        if prefixes.len() >= ADDRESSES_MAX {
+            return Err(format!(
+                "{name}, line {}: more than {ADDRESSES_MAX} addresses",
+                number + 1
+            ));
+        }
+        prefixes.push(
+            word.parse()
+                .map_err(|what: String| format!("{name}, line {}: {}", number + 1, shown(&what)))?,
+        );
+    }
+    if prefixes.is_empty() {
+        return Err(format!("{name}: no address in it"));
+    }
+    Ok(claim::apart(prefixes))
+}
+
+/// A list of addresses as [`addresses`] reads it.
+pub(crate) fn listed(prefixes: &[Prefix]) -> String {
+    let mut text = String::from("# Addresses were replaced as in the evidence.\n");
+    for prefix in prefixes {
+        let _ = writeln!(text, "{prefix}");
+    }
+    text
 }
 
 fn line_of(bytes: &[u8], at: usize) -> usize {
@@ -266,7 +354,7 @@ impl Source<'_> {
         list.iter().map(one).collect()
     }
 
-    fn claim(&self, value: &Value, is_there: &dyn Fn(&str) -> bool) -> Result<Claim, String> {
+    fn claim(&self, value: &Value, beside: &Beside<'_>) -> Result<Claim, String> {
         let table = self.table(value, "a claim")?;
         self.known(table, CLAIM_KEYS, "a claim")?;
         // The line of a claim is that of its first key, where it has one.
@@ -311,16 +399,35 @@ impl Source<'_> {
         };
         let archived = table
             .get("archived")
-            .map(|value| self.archived(value, is_there))
+            .map(|value| self.beside("archived", value, beside))
             .transpose()?;
         let at_ns = table.get("at").map(|value| self.time("at", value)).transpose()?;
         let details = table
             .get("details")
             .map(|value| self.details(value))
             .transpose()?;
+        let infrastructure = table
+            .get("infrastructure")
+            .map(|value| self.infrastructure(value, beside))
+            .transpose()?;
+        let earlier = table
+            .get("earlier")
+            .map(|value| self.earlier(value))
+            .transpose()?;
         let Some(proposition) = table.get("proposition") else {
             return Err(self.wrong(at, &missing_proposition(&said)));
         };
+        let proposition = self.proposition(proposition)?;
+        for key in ["infrastructure", "earlier"] {
+            if let Some(value) = table.get(key)
+                && !matches!(proposition, Proposition::ActorGroup { .. })
+            {
+                return Err(self.wrong(
+                    value.span().start,
+                    &format!("{key} is for a proposition of the kind actor-group"),
+                ));
+            }
+        }
         Ok(Claim {
             by: text("by")?,
             said,
@@ -329,13 +436,15 @@ impl Source<'_> {
             archived,
             grade,
             details,
-            proposition: self.proposition(proposition)?,
+            infrastructure,
+            earlier,
+            proposition,
         })
     }
 
     /// The name of a file beside the claims file, which is there.
-    fn archived(&self, value: &Value, is_there: &dyn Fn(&str) -> bool) -> Result<String, String> {
-        let name = self.string("archived", value)?;
+    fn beside(&self, key: &str, value: &Value, beside: &Beside<'_>) -> Result<String, String> {
+        let name = self.string(key, value)?;
         let at = value.span().start;
         let plain = Path::new(name)
             .components()
@@ -343,16 +452,63 @@ impl Source<'_> {
         if !plain || name.contains(['\\', '\0', '\n']) {
             return Err(self.wrong(
                 at,
-                "archived must name a file beside this one, without .. and not from the root",
+                &format!("{key} must name a file beside this one, without .. and not from the root"),
             ));
         }
-        if !is_there(name) {
+        if !(beside.is_there)(name) {
             return Err(self.wrong(
                 at,
-                &format!("archived: there is no file `{}` beside this one", shown(name)),
+                &format!("{key}: there is no file `{}` beside this one", shown(name)),
             ));
         }
         Ok(name.to_owned())
+    }
+
+    fn infrastructure(&self, value: &Value, beside: &Beside<'_>) -> Result<Infrastructure, String> {
+        let at = value.span().start;
+        let table = self.table(value, "infrastructure")?;
+        self.known(table, INFRASTRUCTURE_KEYS, "infrastructure")?;
+        let need = |key: &str, what: &str| {
+            table
+                .get(key)
+                .ok_or_else(|| self.wrong(at, &format!("infrastructure needs `{key}`, {what}")))
+        };
+        let file = need("file", "a list of addresses beside this file")?;
+        let name = self.beside("file", file, beside)?;
+        let from = self
+            .string("from", need("from", "who says that these are theirs")?)?
+            .to_owned();
+        let bytes = (beside.read)(&name)
+            .ok_or_else(|| self.wrong(at, &format!("file: `{}` cannot be read", shown(&name))))?;
+        Ok(Infrastructure {
+            prefixes: addresses(&name, &bytes)?,
+            file: name,
+            from,
+            url: table
+                .get("url")
+                .map(|value| self.string("url", value).map(str::to_owned))
+                .transpose()?,
+        })
+    }
+
+    fn earlier(&self, value: &Value) -> Result<Earlier, String> {
+        let at = value.span().start;
+        let table = self.table(value, "earlier")?;
+        self.known(table, EARLIER_KEYS, "earlier")?;
+        let need = |key: &str| {
+            table
+                .get(key)
+                .ok_or_else(|| self.wrong(at, &format!("earlier needs `{key}`")))
+        };
+        let count = |key: &str| -> Result<u32, String> {
+            let number = self.integer(key, need(key)?, 0, EARLIER_MAX)?;
+            Ok(u32::try_from(number).unwrap_or(u32::MAX))
+        };
+        Ok(Earlier {
+            right: count("right")?,
+            wrong: count("wrong")?,
+            url: self.string("url", need("url")?)?.to_owned(),
+        })
     }
 
     fn details(&self, value: &Value) -> Result<Details, String> {
@@ -644,7 +800,18 @@ mod tests {
     const MARCH_10: &str = include_str!("../../../claims/march-10.toml");
 
     fn read_text(text: &str) -> Result<Vec<Claim>, String> {
-        parse("claims.toml", text.as_bytes(), &|name| name == "post.html")
+        let beside = Beside {
+            is_there: &|name| name == "post.html" || name.ends_with(".txt"),
+            read: &|name| match name {
+                "botnet.txt" => Some(b"# theirs\n77.1.2.3\n77.1.0.0/16 # all\n\n2a00:1450::/32\n".to_vec()),
+                "wrong.txt" => Some(b"77.1.2.3\nten\n".to_vec()),
+                "empty.txt" => Some(b"# none\n".to_vec()),
+                "large.txt" => Some("1.2.3.4\n".repeat(ADDRESSES_MAX + 1).into_bytes()),
+                "huge.txt" => Some(vec![b'#'; ADDRESSES_FILE_MAX as usize + 1]),
+                _ => None,
+            },
+        };
+        parse("claims.toml", text.as_bytes(), &beside)
     }
 
     fn refused(text: &str, line: usize, says: &str) {
@@ -822,9 +989,85 @@ mod tests {
                 .contains("1000 are allowed")
         );
         assert!(
-            parse("claims.toml", b"[[claim]]\n\xff", &|_| true)
+            parse("claims.toml", b"[[claim]]\n\xff", &Beside::NOTHING)
                 .unwrap_err()
                 .starts_with("claims.toml, line 2: not UTF-8")
+        );
+    }
+
+    #[test]
+    fn infrastructure_and_earlier_claims_are_read_with_their_sources() {
+        let claim = |rest: &str| {
+            format!(
+                "[[claim]]\nsaid = \"x\"\n{rest}\nproposition = {{ kind = \"actor-group\", name = \"They\" }}\n"
+            )
+        };
+        let list = |file: &str| {
+            claim(&format!(
+                "infrastructure = {{ file = \"{file}\", from = \"a vendor\" }}"
+            ))
+        };
+        let claims = read_text(&claim(
+            "infrastructure = { file = \"botnet.txt\", from = \"a vendor\", url = \"https://v.example\" }\nearlier = { right = 0, wrong = 3, url = \"https://w.example\" }",
+        ))
+        .unwrap();
+        let of = claims[0].infrastructure.as_ref().unwrap();
+        assert_eq!(
+            of.prefixes,
+            ["77.1.0.0/16", "2a00:1450::/32"].map(|text| text.parse().unwrap()),
+            "sorted, and what lies inside another is left out"
+        );
+        assert_eq!(
+            (of.from.as_str(), of.url.as_deref()),
+            ("a vendor", Some("https://v.example"))
+        );
+        let earlier = claims[0].earlier.as_ref().unwrap();
+        assert_eq!((earlier.right, earlier.wrong), (0, 3));
+        // Written and read again it is the same list.
+        assert_eq!(
+            addresses("x", listed(&of.prefixes).as_bytes()).as_ref(),
+            Ok(&of.prefixes)
+        );
+        for file in [
+            "../botnet.txt",
+            "/botnet.txt",
+            "a/../../botnet.txt",
+            "a\\\\botnet.txt",
+        ] {
+            refused(&list(file), 3, "must name a file beside this one");
+        }
+        refused(&list("post.htm"), 3, "there is no file `post.htm`");
+        refused(&list("gone.txt"), 3, "cannot be read");
+        for (file, says) in [
+            ("wrong.txt", "wrong.txt, line 2: `ten` is no address"),
+            ("empty.txt", "empty.txt: no address"),
+            ("large.txt", "large.txt, line 200001: more than 200000"),
+            ("huge.txt", "huge.txt: larger than"),
+        ] {
+            assert!(read_text(&list(file)).unwrap_err().starts_with(says), "{file}");
+        }
+        refused(
+            &claim("infrastructure = { file = \"botnet.txt\" }"),
+            3,
+            "needs `from`",
+        );
+        refused(&claim("infrastructure = { from = \"x\" }"), 3, "needs `file`");
+        refused(
+            &claim("infrastructure = { list = \"x\" }"),
+            3,
+            "allowed are file, from, url",
+        );
+        refused(&claim("earlier = { right = 0, wrong = 3 }"), 3, "needs `url`");
+        refused(&claim("earlier = { right = 0, url = \"x\" }"), 3, "needs `wrong`");
+        refused(
+            &claim("earlier = { right = -1, wrong = 0, url = \"x\" }"),
+            3,
+            "right must be a whole number from 0",
+        );
+        refused(
+            "[[claim]]\nsaid = \"x\"\nearlier = { right = 0, wrong = 1, url = \"x\" }\nproposition = { kind = \"is-attack\" }\n",
+            3,
+            "earlier is for a proposition of the kind actor-group",
         );
     }
 
@@ -886,7 +1129,7 @@ mod tests {
                     }
                 }
             }
-            if let Err(error) = parse("claims.toml", &bytes, &|_| false) {
+            if let Err(error) = parse("claims.toml", &bytes, &Beside::NOTHING) {
                 assert!(error.starts_with("claims.toml"), "{error}");
             }
             let _ = proposed(&String::from_utf8_lossy(&bytes));
@@ -986,8 +1229,8 @@ mod tests {
 
     #[test]
     fn the_claims_of_that_day_are_judged() {
-        let claims =
-            parse("march-10.toml", MARCH_10.as_bytes(), &|_| false).unwrap_or_else(|error| panic!("{error}"));
+        let claims = parse("march-10.toml", MARCH_10.as_bytes(), &Beside::NOTHING)
+            .unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(claims.len(), 13);
         assert!(
             claims

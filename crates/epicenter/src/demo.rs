@@ -512,7 +512,7 @@ impl<'a> Day<'a> {
     fn new(scenario: Scenario, seed: u64, atlas: &'a Atlas) -> Result<Day<'a>, String> {
         let text = range::claims::toml(&scenario);
         let mut claims = match &text {
-            Some(text) => claims::parse("its claims", text.as_bytes(), &|_| true)?,
+            Some(text) => claims::parse("its claims", text.as_bytes(), &claims::Beside::NOTHING)?,
             None => Vec::new(),
         };
         claims.sort_by_key(|claim| claim.at_ns);

@@ -21,7 +21,7 @@ use sha2::{Digest, Sha256};
 use trace::Past;
 use wire::evidence::{RAW, Trial};
 use wire::write::{PCAPNG_PACKET, pcapng_interface, pcapng_packet, pcapng_section};
-use wire::{Flow, Raw};
+use wire::{Batch, Collector, Flow, Raw, Redactor};
 
 use crate::args::{Anonymize, Cli, Format, InvestigateArgs};
 use crate::bundle::{self, Files, hex, sha256};
@@ -57,7 +57,7 @@ pub(crate) struct Wanted {
     token: Option<Vec<u8>>,
     anonymize: Option<(Anonymize, [u8; 32])>,
     anonymize_targets: bool,
-    /// Files that are carried along under these names, for whoever reads the case: they do not decide it.
+    /// Files that claims name, carried along under these names.
     carried: Vec<(String, Vec<u8>)>,
     /// Tables of kinds that were laid over the atlas.
     kinds: Vec<Vec<u8>>,
@@ -124,14 +124,22 @@ impl Wanted {
         if let Some(path) = &args.claims {
             let folder = path.parent().unwrap_or(std::path::Path::new(""));
             for claim in claims::read(path)? {
-                let Some(archived) = claim.archived else { continue };
-                let name = format!("claims/{archived}");
-                if carried.iter().all(|(known, _)| *known != name) {
-                    let from = folder.join(&archived);
-                    carried.push((
-                        name,
-                        std::fs::read(&from).with_context(|| from.display().to_string())?,
-                    ));
+                let list = claim.infrastructure.map(|of| of.file);
+                for file in claim.archived.into_iter().chain(list) {
+                    let name = format!("claims/{file}");
+                    if name == CLAIMS {
+                        bail!(
+                            "{}: a file beside it has the name that it has in a bundle",
+                            path.display()
+                        );
+                    }
+                    if carried.iter().all(|(known, _)| *known != name) {
+                        let from = folder.join(&file);
+                        carried.push((
+                            name,
+                            std::fs::read(&from).with_context(|| from.display().to_string())?,
+                        ));
+                    }
                 }
             }
         }
@@ -271,16 +279,19 @@ pub(crate) struct Redaction<'a> {
     atlas: &'a Atlas,
     /// Blocks of the atlas in which addresses of the evidence lie.
     blocks: std::cell::RefCell<BTreeSet<atlas::PlaceId>>,
-    /// Packets whose records are not the same without their payload.
+    /// For the export messages: what is known of them before the first is rewritten.
+    exports: Redactor,
+    /// Packets and messages whose records are not the same without what was taken out.
     altered: u64,
 }
 
 impl<'a> Redaction<'a> {
-    fn new(addresses: Addresses, atlas: &'a Atlas) -> Redaction<'a> {
+    fn new(addresses: Addresses, atlas: &'a Atlas, exports: Redactor) -> Redaction<'a> {
         Redaction {
             addresses: addresses.into(),
             atlas,
             blocks: BTreeSet::new().into(),
+            exports,
             altered: 0,
         }
     }
@@ -405,6 +416,10 @@ pub(crate) fn gather(
         fits: true,
     };
     let mut trial = Trial::new();
+    let mut exports = redaction
+        .as_deref()
+        .map(|redaction| redaction.exports.clone())
+        .unwrap_or_default();
     let (mut number, mut written) = (0, 0);
     for (at, source) in sources.iter().enumerate() {
         let mut writer = Writer::new()?;
@@ -457,9 +472,8 @@ pub(crate) fn gather(
                         let needed = trial.needed(link_type, bytes, raw.original);
                         (raw.link_type, raw.original, bytes[..needed].to_vec())
                     }
-                    Some(redaction) => {
-                        redacted(&mut trial, raw, bytes, redaction).with_context(|| source.name.clone())?
-                    }
+                    Some(redaction) => redacted(&mut trial, &mut exports, raw, bytes, redaction)
+                        .with_context(|| source.name.clone())?,
                 };
                 let size = match link_type {
                     Some(_) => (PCAPNG_PACKET + kept.len().next_multiple_of(4)) as u64,
@@ -484,21 +498,42 @@ pub(crate) fn gather(
     Ok(gathered)
 }
 
+/// Reads the inputs for how their export messages are decoded, as often as `examine` reads them.
+fn exports_of(sources: &[Source], settings: &Settings) -> anyhow::Result<Redactor> {
+    let mut redactor = Redactor::new();
+    let read = |collector: &mut Collector| -> anyhow::Result<()> {
+        for source in sources {
+            if !crate::signals::is_signals(source) {
+                input::read_all_of(source, collector)?;
+            }
+        }
+        collector.give_up(&mut Batch::default());
+        Ok(())
+    };
+    let learned = redactor.learn(settings.collector()?, read)?;
+    if learned.is_late() {
+        let mut informed = settings.collector()?;
+        informed.load(&learned.save(), 0);
+        redactor.learn(informed, read)?;
+    }
+    Ok(redactor)
+}
+
 /// A packet or message with other addresses.
 fn redacted(
     trial: &mut Trial,
+    exports: &mut Redactor,
     raw: &Raw,
     bytes: &[u8],
     redaction: &mut Redaction<'_>,
 ) -> anyhow::Result<(Option<u16>, u32, Vec<u8>)> {
     let map = |address| redaction.address(address);
     if raw.export {
-        return match wire::evidence::redacted_export(raw.link_type, bytes, raw.original, &map) {
-            Some((link_type, original, bytes)) => Ok((link_type, original, bytes)),
-            None => bail!(
-                "--anonymize: addresses can be taken out of packets and of NetFlow v5, and not yet out of other export messages"
-            ),
+        let Some(other) = exports.message(raw.link_type, bytes, raw.original, raw.time_ns, &map) else {
+            bail!("--anonymize: an export message has no place for addresses");
         };
+        redaction.altered += u64::from(!other.same);
+        return Ok((other.link_type, other.original, other.bytes));
     }
     let link_type = raw.link_type.unwrap_or(RAW);
     let Some(other) = trial.redacted(link_type, bytes, raw.original, &map) else {
@@ -731,6 +766,8 @@ pub(crate) fn make(
     let mut anonymized = Value::Null;
     let mut atlas_file = atlas.file().to_vec();
     let mut kinds = wanted.kinds.clone();
+    // Lists of addresses that claims name, with the addresses that they have in the bundle.
+    let mut lists = Files::new();
     if let Some((how, key)) = wanted.anonymize {
         let targets: Vec<Prefix> = case.incidents.iter().map(|incident| incident.target).collect();
         let kept: &[Prefix] = if wanted.anonymize_targets { &[] } else { &targets };
@@ -738,7 +775,7 @@ pub(crate) fn make(
             Anonymize::Truncate => Addresses::Truncated(kept.to_vec()),
             Anonymize::Hash => Addresses::Hashed(Permutation::new(key, kept)),
         };
-        let mut redaction = Redaction::new(addresses, atlas);
+        let mut redaction = Redaction::new(addresses, atlas, exports_of(sources, &settings)?);
         (design, gathered) = fitting(
             sources,
             &settings,
@@ -764,6 +801,18 @@ pub(crate) fn make(
             if let Some(exporter) = exporter {
                 *exporter = addresses.of(crate::args::mapped(*exporter)).to_canonical();
             }
+        }
+        for of in settings
+            .claims
+            .iter_mut()
+            .filter_map(|claim| claim.infrastructure.as_mut())
+        {
+            let other = of.prefixes.iter().map(|prefix| addresses.prefix(*prefix));
+            of.prefixes = incident::claim::apart(other.collect());
+            lists.insert(
+                format!("claims/{}", of.file),
+                claims::listed(&of.prefixes).into_bytes(),
+            );
         }
         let moved;
         let used = match &mut addresses {
@@ -865,6 +914,7 @@ pub(crate) fn make(
         files.insert(file.name, file.packed);
     }
     files.extend(wanted.carried.iter().cloned());
+    files.extend(lists);
     if let Some((_, public)) = &wanted.signer {
         files.insert(
             "signer.pub".to_owned(),
@@ -921,7 +971,7 @@ WHAT IS IN IT
   case.json            the case, as computed from evidence/ with atlas.bin and settings.json
   case-of-inputs.json  the case of the whole inputs, for whoever holds them (absent where addresses were taken out)
   inputs.json          names, sizes and SHA-256 of the inputs
-  evidence/            packets, cut to the bytes that decide what they are; export messages whole
+  evidence/            packets, cut to the bytes that decide what they are; export messages whole (without addresses: what is decoded)
   audience.jsonl.zst   who used the targets in the inputs of --audience, or hour by hour before (absent where nothing was given)
   atlas.bin            the table of addresses that was used
   settings.json        every option that decides the result, and how the evidence was taken

@@ -181,6 +181,16 @@ pub(crate) fn read(
     Ok(input)
 }
 
+/// Reads one input to its end for what it teaches the collector.
+pub(crate) fn read_all_of(source: &Source, collector: &mut Collector) -> anyhow::Result<()> {
+    let told = |problem| anyhow::anyhow!("{}: {problem}", source.name);
+    let opened = Box::new(BufReader::with_capacity(READ, source.open().map_err(told)?));
+    let mut decoder = Decoder::open(opened, collector).map_err(told)?;
+    let mut batch = Batch::default();
+    while decoder.fill(&mut batch) {}
+    Ok(())
+}
+
 /// Reads one input once more for its raw packets and messages, which the batches hold beside their records.
 pub(crate) fn read_raw(
     source: &Source,

@@ -763,6 +763,8 @@ pub(crate) mod tests {
                     information: 3,
                 }),
                 details: None,
+                infrastructure: None,
+                earlier: None,
                 proposition: Proposition::ManyResources,
             },
             assessable: true,

@@ -510,8 +510,12 @@ fn settings(files: &Files) -> anyhow::Result<Told> {
         named => {
             let name = text(named)?;
             let bytes = file(&name)?;
-            let is_there = |archived: &str| files.contains_key(&format!("claims/{archived}"));
-            let claims = claims::parse(&name, bytes, &is_there).map_err(anyhow::Error::msg)?;
+            let path = |file: &str| format!("claims/{file}");
+            let beside = claims::Beside {
+                is_there: &|file| files.contains_key(&path(file)),
+                read: &|file| files.get(&path(file)).cloned(),
+            };
+            let claims = claims::parse(&name, bytes, &beside).map_err(anyhow::Error::msg)?;
             (claims, Some(bytes.clone()))
         }
     };

@@ -21,6 +21,10 @@ pub struct Claim {
     pub grade: Option<Grade>,
     /// What it tells beyond the deed, where it claims responsibility.
     pub details: Option<Details>,
+    /// Machines that somebody ascribes to whoever is said to have done it.
+    pub infrastructure: Option<Infrastructure>,
+    /// What became of earlier claims of the same claimant.
+    pub earlier: Option<Earlier>,
     /// What it says, in a form that evidence can be held against.
     pub proposition: Proposition,
 }
@@ -38,6 +42,38 @@ pub struct Details {
     pub target: Option<Prefix>,
     /// Since when anybody could know these things. Without it they are taken as publicly known: they then show nothing.
     pub public_since_ns: Option<u64>,
+}
+
+/// Machines that somebody ascribes to the one who is said to have done it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Infrastructure {
+    /// The name of the file that lists them.
+    pub file: String,
+    /// Who says that they are theirs.
+    pub from: String,
+    /// Where that can be read.
+    pub url: Option<String>,
+    /// Their addresses: sorted, and none inside another. See [`apart`].
+    pub prefixes: Vec<Prefix>,
+}
+
+/// Prefixes sorted by their addresses, without those that lie inside others.
+pub fn apart(mut prefixes: Vec<Prefix>) -> Vec<Prefix> {
+    prefixes.sort_unstable_by_key(|prefix| (prefix.base, prefix.len));
+    // Prefixes nest or are apart: what lies inside another adds nothing.
+    prefixes.dedup_by(|next, kept| kept.contains(next.base));
+    prefixes
+}
+
+/// Earlier claims of the same claimant, counted by somebody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Earlier {
+    /// Those that turned out to be right.
+    pub right: u32,
+    /// Those that turned out to be wrong.
+    pub wrong: u32,
+    /// Where that can be read.
+    pub url: String,
 }
 
 /// Admiralty grade (NATO AJP-2.1): reliability of the source from A to F, credibility of the information from 1 to 6.
@@ -364,6 +400,26 @@ mod tests {
         ] {
             assert_eq!(clock(seconds * 1_000_000_000), text);
         }
+    }
+
+    #[test]
+    fn prefixes_apart_hold_the_same_addresses() {
+        let of = |texts: &[&str]| {
+            texts
+                .iter()
+                .map(|text| text.parse().unwrap())
+                .collect::<Vec<Prefix>>()
+        };
+        assert_eq!(
+            apart(of(&[
+                "77.1.2.3",
+                "77.1.0.0/16",
+                "2a00::/16",
+                "77.1.0.0/24",
+                "76.0.0.0/8"
+            ])),
+            of(&["76.0.0.0/8", "77.1.0.0/16", "2a00::/16"])
+        );
     }
 
     #[test]

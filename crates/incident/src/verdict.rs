@@ -7,10 +7,10 @@
 
 use atlas::{Country, Prefix};
 use detect::Vector;
-use statrs::distribution::{Beta, ContinuousCDF};
+use statrs::distribution::{Beta, Binomial, ContinuousCDF, Discrete};
 
-use crate::case::{Case, Confidence, Incident, Located, Meaning, Share, Verdict, Words};
-use crate::claim::{Claim, Details, Extent, Proposition, clock};
+use crate::case::{Case, Confidence, Incident, Located, Meaning, Origin, Share, Verdict, Words};
+use crate::claim::{Claim, Details, Extent, Infrastructure, Proposition, clock};
 use crate::country;
 use crate::outage::{self, Cause};
 use crate::size::RENT;
@@ -41,6 +41,24 @@ const LR_ANNOUNCED: [f64; 3] = [10.0, 20.0, 50.0];
 const LR_MISSED: [f64; 3] = [0.1, 0.2, 0.3];
 /// A claim told what the traffic contradicts: least, best, most (judgement of this project).
 const LR_WRONG: [f64; 3] = [0.1, 0.2, 0.5];
+/// Senders lie among machines that are ascribed to the group: never more than so much, since the list is others' word (judgement of
+/// this project; SCIENCE 5.6, C5).
+const LR_LINK_MAX: f64 = 10.0;
+/// From which likelihood ratio on it counts as a sign of its own.
+const LR_LINK_SIGN: f64 = 3.0;
+/// Part of the senders of any attack that is on any list of taken machines: what one can take, others take too. At most, best, at
+/// least (judgement of this project).
+const ON_ANY_LIST: [f64; 3] = [0.10, 0.05, 0.02];
+/// Part of all addresses above which a list names networks and no machines: senders are not spread evenly over those.
+const WIDE: f64 = 0.001;
+/// Senders under which a part of them says nothing.
+const SENDERS_MIN: u64 = 20;
+/// IPv4 addresses that are announced, about.
+const ANNOUNCED_V4: f64 = 3.1e9;
+/// IPv6 addresses of global unicast space, 2000::/3.
+const GLOBAL_V6: f64 = (1u128 << 125) as f64;
+/// Earlier claims were wrong and none was right: least, best, most (judgement of this project).
+const LR_HABIT: [f64; 3] = [0.3, 0.5, 1.0];
 /// Seconds by which a claimed start or end may be off, and an announced wave late: "to the minute".
 const TO_THE_MINUTE_S: u64 = 60;
 /// That an outage is an attack, before anything else is known: most are faults (judgement of this project).
@@ -994,6 +1012,30 @@ fn actor_group(claim: &Claim, name: &str, incidents: &[Incident], more: &Evidenc
         Some(false) => ratios.push((LR_MISSED, "a wave that was announced and did not come".to_owned())),
         None => {}
     }
+    let mut linked = false;
+    if let Some(of) = &claim.infrastructure
+        && let Some(ratio) = link(claim, of, incidents, &mut because)
+    {
+        linked = ratio[1] >= LR_LINK_SIGN;
+        ratios.push((
+            ratio,
+            "senders among machines that are ascribed to them".to_owned(),
+        ));
+    }
+    // How often somebody was wrong says nothing by itself of who did it: it only weakens other signs.
+    if let Some(earlier) = &claim.earlier {
+        let habit = earlier.right == 0 && earlier.wrong > 0;
+        because.push(format!(
+            "Of their earlier claims {} turned out to be right and {} to be wrong, as the claims file has it ({}){}.",
+            earlier.right,
+            earlier.wrong,
+            earlier.url,
+            if habit { "" } else { "; that moves nothing" }
+        ));
+        if habit && !ratios.is_empty() {
+            ratios.push((LR_HABIT, "a habit of false claims".to_owned()));
+        }
+    }
     let would_change = vec![
         "A post from before the attack was public, with the target's addresses, the vector, or start and stop to the minute, that these data confirm.".to_owned(),
         "The next wave announced before it comes.".to_owned(),
@@ -1013,7 +1055,7 @@ fn actor_group(claim: &Claim, name: &str, incidents: &[Incident], more: &Evidenc
         };
     }
     // Not above "likely", and with one such sign not above an even chance, without evidence of who operates the tool.
-    let signs = u32::from(proof.inside > 0) + u32::from(announced == Some(true));
+    let signs = u32::from(proof.inside > 0) + u32::from(announced == Some(true)) + u32::from(linked);
     let most = if signs >= 2 { 0.79 } else { 0.54 };
     let posterior = |end: usize| {
         let ratio: f64 = ratios.iter().map(|(ratio, _)| ratio[end]).product();
@@ -1039,12 +1081,110 @@ fn actor_group(claim: &Claim, name: &str, incidents: &[Incident], more: &Evidenc
         about: None,
         confidence: Some((
             Confidence::Low,
-            "it rests on what the claimant said and on when this was public, as the claims file has it"
-                .to_owned(),
+            if linked {
+                "it rests on others' word for whose machines these are, and on what the claims file says"
+            } else {
+                "it rests on what the claimant said and on when this was public, as the claims file has it"
+            }
+            .to_owned(),
         )),
         because,
         would_change,
     }
+}
+
+/// Whether more of the attack's direct senders are among machines that are ascribed to the group than are on any such list: a likelihood
+/// ratio (least, best, most), where there is anything to say.
+fn link(
+    claim: &Claim,
+    of: &Infrastructure,
+    incidents: &[Incident],
+    because: &mut Vec<String>,
+) -> Option<[f64; 3]> {
+    let begun = incidents
+        .iter()
+        .filter(|incident| claim.at_ns.is_some_and(|said| incident.start_ns <= said))
+        .max_by_key(|incident| (incident.start_ns, incident.packets));
+    let held: Vec<&Incident> = begun.map_or_else(|| incidents.iter().collect(), |one| vec![one]);
+    // Forged addresses sent nothing and reflectors belong to others.
+    let senders: std::collections::BTreeSet<std::net::Ipv6Addr> = held
+        .iter()
+        .flat_map(|incident| &incident.vectors)
+        .flat_map(|vector| &vector.top_sources)
+        .filter(|source| source.origin == Origin::Direct)
+        .map(|source| source.address)
+        .collect();
+    let listed = |address: std::net::Ipv6Addr| {
+        let at = of.prefixes.partition_point(|prefix| prefix.base <= address);
+        at > 0 && of.prefixes[at - 1].contains(address)
+    };
+    let all = senders.len() as u64;
+    let inside = senders.iter().filter(|address| listed(**address)).count() as u64;
+    let source = match &of.url {
+        Some(url) => format!("{} ({url})", of.from),
+        None => of.from.clone(),
+    };
+    if all < SENDERS_MIN {
+        because.push(format!(
+            "{} lists machines that are theirs, as {source} says; only {all} senders of the attack are known to have sent under their own address, too few to hold against it.",
+            of.file
+        ));
+        return None;
+    }
+    // What part of all addresses the list has, for senders of these families.
+    let none = std::net::Ipv4Addr::UNSPECIFIED.to_ipv6_mapped();
+    let part = |of_v4: bool, whole: f64| -> f64 {
+        let size = |prefix: &Prefix| match prefix.base.to_ipv4_mapped() {
+            // All of IPv6 has all of IPv4 in it, as this program writes it.
+            None if of_v4 && prefix.contains(none) => 32f64.exp2(),
+            mapped if mapped.is_some() == of_v4 => (128.0 - f64::from(prefix.len)).exp2(),
+            _ => 0.0,
+        };
+        of.prefixes.iter().map(size).sum::<f64>() / whole
+    };
+    let senders_v4 = senders
+        .iter()
+        .filter(|address| address.to_ipv4_mapped().is_some())
+        .count() as f64;
+    let n = all as f64;
+    let chance = (senders_v4 * part(true, ANNOUNCED_V4) + (n - senders_v4) * part(false, GLOBAL_V6)) / n;
+    let share = inside as f64 / n;
+    because.push(format!(
+        "{} lists {} addresses and prefixes that are theirs, as {source} says. Of {all} senders that sent under their own address {inside} ({:.1} %) are among them; by the size of the list {:.2} would be.",
+        of.file,
+        of.prefixes.len(),
+        share * 100.0,
+        chance * n
+    ));
+    if chance > WIDE {
+        because.push(format!(
+            "It is too wide to show anything: above {:.1} % of all addresses it names networks and no machines.",
+            WIDE * 100.0
+        ));
+        return None;
+    }
+    let ratio = ON_ANY_LIST.map(|usual| {
+        // If they are theirs, any part of the senders may be on the list; if not, no more than on any list.
+        if share <= usual {
+            return 1.0;
+        }
+        let by_chance = Binomial::new(usual, all).map_or(0.0, |binomial| binomial.ln_pmf(inside));
+        (-(n + 1.0).ln() - by_chance).exp().clamp(1.0, LR_LINK_MAX)
+    });
+    if ratio[2] <= 1.0 {
+        because.push(
+            "That is no more than is on any list of taken machines, and shows nothing either way: others take the same machines, and no list is whole."
+                .to_owned(),
+        );
+        return None;
+    }
+    because.push(format!(
+        "Up to {:.0} % ({:.0} to {:.0} %) of the senders of any attack are taken to be on any such list (judgement of this project): others take the same machines. The list is others' word; a list that was made from this attack shows nothing.",
+        ON_ANY_LIST[1] * 100.0,
+        ON_ANY_LIST[2] * 100.0,
+        ON_ANY_LIST[0] * 100.0
+    ));
+    Some(ratio)
 }
 
 /// Whether a start that was told before it came is that of an attack; `None` where none was told, or the input does not reach so far.
@@ -2101,6 +2241,8 @@ mod tests {
             archived: None,
             grade: None,
             details: None,
+            infrastructure: None,
+            earlier: None,
             proposition,
         }
     }
@@ -2463,6 +2605,125 @@ mod tests {
             ..Details::default()
         });
         assert!(one(wrong, &[march_10()], &input()).words <= Words::VeryUnlikely);
+    }
+
+    /// An attack by so many senders of 77.1.0.0/16, some of which are not known to have sent themselves.
+    fn sent_by(senders: u32, of_whom_forged: u32) -> Incident {
+        let mut incident = march_10();
+        incident.vectors[0].top_sources = (0..senders)
+            .map(|i| crate::case::TopSource {
+                address: std::net::Ipv4Addr::from_bits(0x4d01_0000 + i).to_ipv6_mapped(),
+                packets: 9,
+                bytes: 900,
+                first_ns: START,
+                last_ns: END,
+                origin: if i < of_whom_forged {
+                    Origin::Forged
+                } else {
+                    Origin::Direct
+                },
+            })
+            .collect();
+        incident
+    }
+
+    #[test]
+    fn senders_on_a_list_are_a_sign_that_is_capped() {
+        let group = |list: &[&str]| {
+            let mut claim = claim(Proposition::ActorGroup {
+                name: "They".to_owned(),
+            });
+            claim.at_ns = Some(END + 100 * SECOND);
+            let prefixes = list.iter().map(|text| text.parse().unwrap()).collect();
+            claim.infrastructure = Some(Infrastructure {
+                file: "botnet.txt".to_owned(),
+                from: "a vendor".to_owned(),
+                url: Some("https://vendor.example/list".to_owned()),
+                prefixes: crate::claim::apart(prefixes),
+            });
+            claim
+        };
+        // Half of 200 direct senders.
+        let half = one(
+            group(&["77.1.0.128/25", "77.1.0.100/30"]),
+            &[sent_by(300, 100)],
+            &input(),
+        );
+        let text = because(&half);
+        assert!(
+            text.contains("Of 200 senders") && text.contains("132 (66.0 %)"),
+            "{text}"
+        );
+        assert!(text.contains("Likelihood ratio 10 (10 to 10)"), "{text}");
+        assert!(
+            text.contains("https://vendor.example/list") && text.contains("others' word"),
+            "{text}"
+        );
+        assert_eq!(
+            (half.words, half.confidence),
+            (Words::RoughlyEvenChance, Confidence::Low)
+        );
+        assert!(half.probability.unwrap().high <= 0.54, "one sign of three");
+        // As many as on any list: nothing either way. So with none, and with a list of a quarter of the world.
+        for (list, says) in [
+            (&["77.1.0.0/30"][..], "shows nothing either way"),
+            (&["9.9.9.9"], "shows nothing either way"),
+            (&["64.0.0.0/2"], "too wide"),
+            (&["0.0.0.0/0", "::/0"], "too wide"),
+        ] {
+            let none = one(group(list), &[sent_by(200, 0)], &input());
+            assert_eq!(none.words, Words::CannotBeAssessed, "{list:?}");
+            assert!(because(&none).contains(says), "{}", because(&none));
+        }
+        // Between what any list has and what would be much, the interval says so.
+        let some = one(group(&["77.1.0.0/28"]), &[sent_by(200, 0)], &input());
+        let probability = some.probability.unwrap();
+        assert!(
+            probability.low < 0.11 && probability.high > 0.3,
+            "{probability:?}"
+        );
+        // Few senders, or only forged ones, are nothing to hold it against.
+        for few in [sent_by(19, 0), sent_by(300, 290)] {
+            let none = one(group(&["77.1.0.0/16"]), &[few], &input());
+            assert_eq!(none.words, Words::CannotBeAssessed);
+            assert!(because(&none).contains("too few"), "{}", because(&none));
+        }
+        let none = one(group(&["77.1.0.0/16"]), &[], &input());
+        assert_eq!(none.words, Words::CannotBeAssessed);
+    }
+
+    #[test]
+    fn a_habit_of_false_claims_weakens_other_signs_and_shows_nothing_alone() {
+        let told = |right: u32, wrong: u32, inside: bool| {
+            let mut claim = claim(Proposition::ActorGroup {
+                name: "They".to_owned(),
+            });
+            claim.at_ns = Some(END + 100 * SECOND);
+            claim.earlier = Some(crate::claim::Earlier {
+                right,
+                wrong,
+                url: "https://press.example/claims".to_owned(),
+            });
+            claim.details = inside.then(|| Details {
+                vector: Some("syn_flood".to_owned()),
+                public_since_ns: Some(END + 200 * SECOND),
+                ..Details::default()
+            });
+            one(claim, &[march_10()], &input())
+        };
+        let estimate = |verdict: &Verdict| verdict.probability.unwrap().estimate;
+        let (clean, liar, mixed) = (told(0, 0, true), told(0, 3, true), told(1, 3, true));
+        assert_eq!(
+            estimate(&clean),
+            estimate(&mixed),
+            "who was right once has no such habit"
+        );
+        assert!((estimate(&liar) - update(PRIOR_GROUP, 5.0)).abs() < 1e-9);
+        assert!(liar.probability.unwrap().high <= clean.probability.unwrap().high);
+        assert!(because(&liar).contains("Likelihood ratio 0.5 (0.3 to 1) for a habit of false claims"));
+        let alone = told(0, 3, false);
+        assert_eq!(alone.words, Words::CannotBeAssessed);
+        assert!(because(&alone).contains("0 turned out to be right and 3 to be wrong"));
     }
 
     #[test]

@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::ops::Range;
+use std::sync::Arc;
 
 use crate::columns::{self, Clock, Context, Scratch};
 use crate::fault::Reason;
@@ -31,6 +33,8 @@ pub const WAITING_OF_DOMAIN_MAX: usize = 1 << 20;
 pub const WAIT_NS: u64 = 30 * 60 * 1_000_000_000;
 /// A domain that was silent for this long makes room for a new one when the table is full.
 pub const IDLE_NS: u64 = 10 * 60 * 1_000_000_000;
+/// Sets that were decoded later than they came, of which a [`Journal`] remembers the template.
+pub(crate) const LATE_MAX: usize = 1 << 20;
 /// Bytes of one export message at most.
 pub const MESSAGE_MAX: usize = 65_535;
 
@@ -62,17 +66,71 @@ struct Key {
 #[derive(Clone, Debug)]
 struct Waiting {
     template: u16,
+    /// Its number, where a journal is kept.
+    number: u64,
     received_ns: u64,
     clock: Clock,
     offset: u64,
     body: Vec<u8>,
 }
 
+/// What a set of a message was to the collector.
+#[derive(Clone, Debug)]
+pub(crate) enum What {
+    /// Definitions of templates.
+    Templates {
+        /// They are options templates.
+        options: bool,
+    },
+    /// Records of this template.
+    Records(Arc<Template>),
+    /// Data that waits for its template, by a number that counts all that ever waited.
+    Waits(u64),
+    /// Nothing that is decoded.
+    Nothing,
+}
+
+/// How the last message was read, for whoever rewrites it, and which data was decoded later than it came.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Journal {
+    /// The sets of the last message: where each lies, its header included, and what it was.
+    pub(crate) sets: Vec<(Range<usize>, What)>,
+    waited: u64,
+    /// Templates of the sets that waited and were decoded.
+    pub(crate) late: BTreeMap<u64, Arc<Template>>,
+}
+
+/// A set of a message of NetFlow v9 or IPFIX.
+struct Set {
+    id: u16,
+    /// Where it lies in the message, its header of four bytes included.
+    place: Range<usize>,
+    /// Whether its length leads out of the message.
+    cut: bool,
+}
+
+/// The set that begins at `at`, in a message that ends at `end`. `Err` where there is no further one, and whether something else is.
+fn set(data: &[u8], at: usize, end: usize) -> Result<Set, bool> {
+    let rest = data.get(at..end).unwrap_or(&[]);
+    let (Some(id), Some(length)) = (be16(rest, 0), be16(rest, 2).map(usize::from)) else {
+        return Err(false);
+    };
+    if length < 4 {
+        // Zeros up to the end are padding.
+        return Err(rest.iter().any(|&byte| byte != 0));
+    }
+    Ok(Set {
+        id,
+        place: at..at + length.min(rest.len()),
+        cut: length > rest.len(),
+    })
+}
+
 /// What is remembered of one observation domain.
 #[derive(Clone, Debug)]
 struct Domain {
     key: Key,
-    templates: BTreeMap<u16, Template>,
+    templates: BTreeMap<u16, Arc<Template>>,
     sampling: Sampling,
     sequence: Sequence,
     waiting: Vec<Waiting>,
@@ -134,6 +192,7 @@ pub struct Collector {
     packet_rate: u32,
     late: bool,
     scratch: Scratch,
+    journal: Option<Box<Journal>>,
 }
 
 /// Whether four bytes can be the beginning of an export message.
@@ -443,7 +502,11 @@ impl Collector {
             let at = self.idle(received_ns)?;
             let old = std::mem::replace(&mut self.domains[at], new);
             self.index.remove(&old.key);
-            self.fields -= old.templates.values().map(Template::cost).sum::<usize>();
+            self.fields -= old
+                .templates
+                .values()
+                .map(|template| template.cost())
+                .sum::<usize>();
             self.waiting_bytes -= old.waiting_bytes;
             at
         };
@@ -584,8 +647,11 @@ impl Collector {
         offset: u64,
         batch: &mut Batch,
     ) {
+        if let Some(journal) = &mut self.journal {
+            journal.sets.clear();
+        }
         let ipfix = format == Format::Ipfix;
-        let start = if ipfix { 16 } else { 20 };
+        let start = header_length(format);
         if data.len() < start {
             batch.faults.note(Reason::MessageTruncated, offset);
             return;
@@ -610,15 +676,10 @@ impl Collector {
                 word(16),
             )
         };
-        let mut end = data.len();
-        if ipfix {
-            let said = usize::from(be16(data, 2).unwrap_or(0));
-            if said > end || said < start {
-                batch.faults.note(Reason::MessageTruncated, offset);
-            } else {
-                end = said;
-            }
-        }
+        let end = message_end(format, data).unwrap_or_else(|| {
+            batch.faults.note(Reason::MessageTruncated, offset);
+            data.len()
+        });
         let key = Key {
             address: from.address,
             port: from.port,
@@ -627,6 +688,7 @@ impl Collector {
         };
         let Some(at) = self.domain(key, received_ns) else {
             batch.faults.note(Reason::ExportersFull, offset);
+            self.pass_over(data, start, end);
             return;
         };
         self.domains[at].check_clock(&clock, received_ns, offset, batch);
@@ -638,32 +700,37 @@ impl Collector {
         };
         let (mut records, mut all_known) = (0u32, true);
         let mut next = start;
-        while next + 4 <= end {
-            let set = &data[next..end];
-            let (id, length) = (be16(set, 0).unwrap_or(0), usize::from(be16(set, 2).unwrap_or(0)));
-            if length < 4 {
-                // Zeros up to the end are padding.
-                if set.iter().any(|&byte| byte != 0) {
-                    batch.faults.note(Reason::SetLength, offset);
-                }
-                break;
-            }
-            if length > set.len() {
+        let broken = loop {
+            let set = match set(data, next, end) {
+                Ok(set) => set,
+                Err(broken) => break broken,
+            };
+            if set.cut {
                 batch.faults.note(Reason::MessageTruncated, offset);
             }
-            let body = &set[4..length.min(set.len())];
-            match id {
-                0 if !ipfix => self.templates(at, body, false, &message, batch),
-                1 if !ipfix => self.templates(at, body, true, &message, batch),
-                2 if ipfix => self.templates(at, body, false, &message, batch),
-                3 if ipfix => self.templates(at, body, true, &message, batch),
-                256.. => match self.data(at, id, body, &message, batch) {
+            next = set.place.end;
+            let body = &data[set.place.start + 4..set.place.end];
+            let options = match set.id {
+                0 if !ipfix => Some(false),
+                1 if !ipfix => Some(true),
+                2 if ipfix => Some(false),
+                3 if ipfix => Some(true),
+                _ => None,
+            };
+            if self.journal.is_some() {
+                self.note(at, &set, options);
+            }
+            match (options, set.id) {
+                (Some(options), _) => self.templates(at, body, options, &message, batch),
+                (None, 256..) => match self.data(at, set.id, body, &message, batch) {
                     Some(count) => records += count,
                     None => all_known = false,
                 },
-                _ => batch.faults.note(Reason::SetLength, offset),
+                (None, _) => batch.faults.note(Reason::SetLength, offset),
             }
-            next += length;
+        };
+        if broken {
+            batch.faults.note(Reason::SetLength, offset);
         }
         let domain = &mut self.domains[at];
         domain
@@ -672,6 +739,39 @@ impl Collector {
         domain.messages += 1;
         domain.last_ns = domain.last_ns.max(received_ns);
         self.totals.messages[format as usize] += 1;
+    }
+
+    /// Keeps a journal from now on.
+    pub(crate) fn keep_journal(&mut self) {
+        self.journal.get_or_insert_default();
+    }
+
+    /// The journal, where one is kept.
+    pub(crate) fn journal(&self) -> Option<&Journal> {
+        self.journal.as_deref()
+    }
+
+    /// Notes what a set is to be, before it is read.
+    fn note(&mut self, at: usize, set: &Set, options: Option<bool>) {
+        let template = self.domains[at].templates.get(&set.id).cloned();
+        let Some(journal) = &mut self.journal else { return };
+        let what = match (options, template) {
+            (Some(options), _) => What::Templates { options },
+            (None, _) if set.id < 256 => What::Nothing,
+            (None, Some(template)) => What::Records(template),
+            (None, None) => What::Waits(journal.waited),
+        };
+        journal.sets.push((set.place.clone(), what));
+    }
+
+    /// Notes that a message is not decoded.
+    fn pass_over(&mut self, data: &[u8], start: usize, end: usize) {
+        let Some(journal) = &mut self.journal else { return };
+        let mut next = start;
+        while let Ok(set) = set(data, next, end) {
+            next = set.place.end;
+            journal.sets.push((set.place, What::Nothing));
+        }
     }
 
     /// Reads the templates of a set, and decodes the data that waited for them.
@@ -715,16 +815,16 @@ impl Collector {
     fn keep(&mut self, at: usize, template: Template) -> bool {
         let domain = &mut self.domains[at];
         let old = domain.templates.get(&template.id);
-        if old.is_some_and(|old| *old == template) {
+        if old.is_some_and(|old| **old == template) {
             return true;
         }
-        let freed = old.map_or(0, Template::cost);
+        let freed = old.map_or(0, |old| old.cost());
         let room = old.is_some() || domain.templates.len() < TEMPLATES_MAX;
         if !room || self.fields - freed + template.cost() > FIELDS_MAX {
             return false;
         }
         self.fields = self.fields - freed + template.cost();
-        domain.templates.insert(template.id, template);
+        domain.templates.insert(template.id, Arc::new(template));
         true
     }
 
@@ -779,6 +879,10 @@ impl Collector {
 
     /// Keeps data until its template comes, in bounded memory and for a bounded time.
     fn wait(&mut self, at: usize, id: u16, body: &[u8], message: &Message, batch: &mut Batch) {
+        let number = self.journal.as_mut().map_or(0, |journal| {
+            journal.waited += 1;
+            journal.waited - 1
+        });
         let domain = &mut self.domains[at];
         let mut freed = 0;
         domain.waiting.retain(|waiting| {
@@ -804,6 +908,7 @@ impl Collector {
         self.waiting_bytes += cost;
         domain.waiting.push(Waiting {
             template: id,
+            number,
             received_ns: message.received_ns,
             clock: message.clock,
             offset: message.offset,
@@ -827,6 +932,12 @@ impl Collector {
         for set in ready {
             self.domains[at].waiting_bytes -= set.body.len();
             self.waiting_bytes -= set.body.len();
+            if let Some(journal) = &mut self.journal
+                && let Some(template) = self.domains[at].templates.get(&id)
+                && journal.late.len() < LATE_MAX
+            {
+                journal.late.insert(set.number, template.clone());
+            }
             let message = Message {
                 clock: set.clock,
                 received_ns: set.received_ns,
@@ -854,6 +965,22 @@ impl Domain {
             batch.faults.note(Reason::ExporterClock, offset);
         }
     }
+}
+
+/// Length of the header of a message of NetFlow v9 or IPFIX.
+pub(crate) fn header_length(format: Format) -> usize {
+    if format == Format::Ipfix { 16 } else { 20 }
+}
+
+/// Where a message of NetFlow v9 or IPFIX ends; `None` where it says something that cannot be.
+pub(crate) fn message_end(format: Format, data: &[u8]) -> Option<usize> {
+    if format != Format::Ipfix {
+        return Some(data.len());
+    }
+    let said = usize::from(be16(data, 2)?);
+    (header_length(format)..=data.len())
+        .contains(&said)
+        .then_some(said)
 }
 
 /// Whether the protocol's sequence numbers count records (or messages).

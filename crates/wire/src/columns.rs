@@ -6,12 +6,13 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use crate::evidence::{Trial, write4, write6};
 use crate::fault::{Faults, Reason};
 use crate::field::Field;
 use crate::flow::{Batch, Exported, Flow, Fragment};
 use crate::packet;
 use crate::sampling::{Sampling, Told};
-use crate::template::{Column, Template, placed};
+use crate::template::{Column, Template, VARIABLE, placed};
 
 /// Seconds from 1900, where NTP time begins, to 1970.
 const NTP_EPOCH: u64 = 2_208_988_800;
@@ -623,6 +624,134 @@ pub(crate) fn told(columns: &[Column], row: &[u8]) -> Told {
     told
 }
 
+/// What becomes of a field when addresses are taken out.
+enum Fate {
+    /// It is a number that is decoded.
+    Keep,
+    Address4,
+    Address6,
+    /// It is a packet of this link type.
+    Packet(u16),
+    /// It is not decoded, or not needed.
+    Blank,
+}
+
+fn fate(column: &Column) -> Fate {
+    use Field::*;
+    match (column.field, column.len) {
+        (SrcV4 | DstV4 | NatSrcV4 | NatDstV4, 4) => Fate::Address4,
+        (SrcV6 | DstV6 | NatSrcV6 | NatDstV6, 16) => Fate::Address6,
+        (SrcV4 | DstV4 | NatSrcV4 | NatDstV4 | SrcV6 | DstV6 | NatSrcV6 | NatDstV6, _) => Fate::Blank,
+        // Next hops and hardware addresses decide nothing.
+        (NextHopV4 | NextHopV6 | BgpNextHopV4 | BgpNextHopV6 | SrcMac | DstMac, _) => Fate::Blank,
+        (Frame, _) => Fate::Packet(LINK_ETHERNET),
+        (IpPacket, _) => Fate::Packet(LINK_RAW),
+        (_, 1..=8) => Fate::Keep,
+        _ => Fate::Blank,
+    }
+}
+
+/// Writes other addresses into the records of a data set, and zeros over every field that is not decoded. Lengths that come with values
+/// stay. False where a packet inside is not decoded to the same afterwards.
+pub(crate) fn redact(
+    template: &Template,
+    body: &mut [u8],
+    trial: &mut Trial,
+    address: &dyn Fn(Ipv6Addr) -> Ipv6Addr,
+) -> bool {
+    let of_template = if template.options {
+        [&template.sampling[..], &[], &[], &[]]
+    } else {
+        [
+            &template.core[..],
+            &template.reverse,
+            &template.sampling,
+            &template.extra,
+        ]
+    };
+    let (mut at, mut same) = (0, true);
+    let (mut places, mut columns) = (Vec::new(), Vec::new());
+    while body.len() - at >= template.min_len {
+        if !template.is_variable() {
+            let row = &mut body[at..at + template.min_len];
+            let old = row.to_vec();
+            row.fill(0);
+            for columns in of_template {
+                same &= put(columns, &old, row, trial, address);
+            }
+            at += template.min_len;
+            continue;
+        }
+        let Some(length) = template.places(&body[at..], &mut places) else {
+            // It does not fit, and has to stay so: the fields that do are blanked, and the length of the one that does not stays.
+            let fits = places
+                .last()
+                .map_or(0, |&(from, len)| usize::from(from) + usize::from(len));
+            for &(from, len) in &places {
+                body[at + usize::from(from)..][..usize::from(len)].fill(0);
+            }
+            let varies = template.lens.get(places.len()) == Some(&VARIABLE);
+            let prefix = match body.get(at + fits) {
+                Some(255) if varies => 3,
+                _ if varies => 1,
+                _ => 0,
+            };
+            at = body.len().min(at + fits + prefix);
+            break;
+        };
+        let row = &mut body[at..at + length];
+        let old = row.to_vec();
+        for &(from, len) in &places {
+            row[usize::from(from)..][..usize::from(len)].fill(0);
+        }
+        for part in of_template {
+            placed(part, &places, &mut columns);
+            same &= put(&columns, &old, row, trial, address);
+        }
+        at += length;
+    }
+    body[at..].fill(0);
+    same
+}
+
+/// Writes the fields of one record that are kept into a row of zeros.
+fn put(
+    columns: &[Column],
+    old: &[u8],
+    row: &mut [u8],
+    trial: &mut Trial,
+    address: &dyn Fn(Ipv6Addr) -> Ipv6Addr,
+) -> bool {
+    let mut same = true;
+    for column in columns {
+        let (at, length) = (usize::from(column.offset), usize::from(column.len));
+        let (Some(old), Some(field)) = (old.get(at..at + length), row.get_mut(at..at + length)) else {
+            continue;
+        };
+        match fate(column) {
+            Fate::Keep => field.copy_from_slice(old),
+            Fate::Address4 => {
+                if let Some(octets) = old.first_chunk::<4>() {
+                    write4(field, address(Ipv4Addr::from(*octets).to_ipv6_mapped()));
+                }
+            }
+            Fate::Address6 => {
+                if let Some(octets) = old.first_chunk::<16>()
+                    && *octets != [0; 16]
+                {
+                    write6(field, address(Ipv6Addr::from(*octets)));
+                }
+            }
+            Fate::Packet(link) => {
+                field.copy_from_slice(old);
+                same &= trial.frame(link, field, length as u32, address);
+            }
+            Fate::Blank => {}
+        }
+    }
+    same
+}
+
 /// Reads the records of an options set into the domain's sampling. Returns how many records there were, and whether a rate came
 /// after records that needed it. A record whose lengths do not fit is a fault at `offset`.
 pub(crate) fn options(
@@ -707,5 +836,62 @@ fn extra(column: &Column, body: &[u8], stride: usize, records: &mut [Exported]) 
         Field::NatDstPort => each!(|record, v| record.nat_dst_port = v as u16),
         Field::Sampler => each!(|record, v| record.sampler = v),
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::template::{Read, read};
+
+    fn template(fields: &[(u16, u16)]) -> Template {
+        let mut definition = vec![1, 44];
+        definition.extend((fields.len() as u16).to_be_bytes());
+        for (id, length) in fields {
+            definition.extend(id.to_be_bytes());
+            definition.extend(length.to_be_bytes());
+        }
+        let Read::Template(template, _) = read(&definition, true, false) else {
+            panic!("no template");
+        };
+        template
+    }
+
+    fn redacted(template: &Template, body: &[u8]) -> Vec<u8> {
+        let mut after = body.to_vec();
+        let other = |address: Ipv6Addr| Ipv6Addr::from_bits(address.to_bits() ^ 0x0101);
+        assert!(redact(template, &mut after, &mut Trial::new(), &other));
+        after
+    }
+
+    #[test]
+    fn every_field_that_is_decoded_is_kept_and_no_other() {
+        // Source, next hop, translated source, exporter, hardware address, bytes, an AS, a field of nobody.
+        let of = template(&[
+            (8, 4),
+            (15, 4),
+            (225, 4),
+            (130, 4),
+            (56, 6),
+            (1, 4),
+            (16, 4),
+            (9_999, 2),
+        ]);
+        let row = [
+            77, 1, 2, 3, 77, 1, 2, 1, 77, 1, 2, 9, 77, 1, 2, 200, 2, 1, 1, 1, 1, 1, 0, 0, 0, 5, 0, 0, 0, 7,
+            8, 8,
+        ];
+        let kept = [
+            77, 1, 3, 2, 0, 0, 0, 0, 77, 1, 3, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 7, 0, 0,
+        ];
+        let body = [&row[..], &row, &[9, 9]].concat();
+        assert_eq!(redacted(&of, &body), [&kept[..], &kept, &[0, 0]].concat());
+        // An address of a length that no address has is not decoded, and a number of nine bytes is none.
+        assert_eq!(redacted(&template(&[(8, 3), (27, 4), (1, 9)]), &[7; 16]), [0; 16]);
+        // No IPv6 address stays none.
+        let mut v6 = [0; 32];
+        v6[31] = 9;
+        let after = redacted(&template(&[(27, 16), (28, 16)]), &v6);
+        assert_eq!((&after[..30], &after[30..]), (&[0; 30][..], &[1, 8][..]));
     }
 }

@@ -2,13 +2,13 @@
 //!
 //! Neither knows what a decoder looks at: both try, decode what is left, and compare. So they stay right when decoders learn more.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::Ipv6Addr;
 
-use crate::collector::format_of;
-use crate::fault::Fault;
-use crate::flow::{Batch, Dns, Flow, Format, Fragment, Http, Inner};
+use crate::collector::Origin;
+use crate::fault::{Fault, Reason};
+use crate::flow::{Batch, Dns, Exported, Flow, Fragment, Http, Inner};
+use crate::packet;
 use crate::write::checksum;
-use crate::{netflow, packet};
 
 /// Bytes behind the transport header that are tried. Between them nothing is: a few bytes too many do no harm.
 const STEPS: [usize; 32] = [
@@ -17,6 +17,8 @@ const STEPS: [usize; 32] = [
 ];
 /// Bytes of payload that a packet without addresses keeps as they are, at most. Names of services and marks of protocols lie here.
 const KEPT_MAX: usize = 256;
+/// Bytes of a link layer, or of a record of sFlow, that are tried one by one.
+const QUIET_MAX: usize = 256;
 /// What stands in for bytes that nobody needs to see.
 const FILLER: u8 = b'x';
 
@@ -90,7 +92,7 @@ impl Trial {
 
     /// The packet with other addresses, from its IP header on, and with no more of its payload than its record needs: options, checksums
     /// over the addresses and whatever else may hold an address become filler. `None` for a packet that is no record. Not for
-    /// export messages, whose addresses lie elsewhere: [`redacted_export`].
+    /// export messages, whose addresses lie elsewhere: [`Redactor`](crate::Redactor).
     pub fn redacted(
         &mut self,
         link_type: u16,
@@ -147,53 +149,182 @@ impl Trial {
             same,
         })
     }
+
+    /// Writes other addresses into a packet inside an export message, in its place: its length stays, and what does not decide its record
+    /// becomes zeros or filler, hardware addresses among it. False where the record is not the same afterwards.
+    pub(crate) fn frame(
+        &mut self,
+        link_type: u16,
+        data: &mut [u8],
+        original: u32,
+        address: &dyn Fn(Ipv6Addr) -> Ipv6Addr,
+    ) -> bool {
+        let (wanted, transport) = self.inside(link_type, data, original);
+        let (Some(transport), Some(start)) = (transport, packet::ip_start(link_type, data)) else {
+            // No packet; why not is all that there is to it.
+            return quiet(data, &mut |bytes| self.inside(link_type, bytes, original).0);
+        };
+        let Some(mut wanted) = wanted.moved(address) else {
+            data.fill(0);
+            return false;
+        };
+        let Some(flow) = self.inside(link_type, data, original).0.flow else {
+            data.fill(0);
+            return false;
+        };
+        // By its own length: what lies behind is padding.
+        let end = usize::try_from(flow.bytes).map_or(data.len(), |length| data.len().min(start + length));
+        data[end..].fill(0);
+        let transport = transport.clamp(start, end.max(start));
+        let end = end.max(transport);
+        let header = (transport + transport_length(&flow, &data[transport..end])).min(end);
+        if readdress(&mut data[start..end], &flow, transport - start, address).is_none() {
+            data.fill(0);
+            return false;
+        }
+        scrub_transport(&mut data[transport..header], &flow);
+        forget_inside(&mut wanted);
+        let payload = data[header..end].to_vec();
+        let mut same = false;
+        for mut candidate in payloads(&payload, &wanted) {
+            candidate.resize(payload.len(), FILLER);
+            data[header..end].copy_from_slice(&candidate);
+            let (got, _) = self.inside(link_type, data, original);
+            same = got == wanted;
+            if same {
+                break;
+            }
+        }
+        if !same {
+            // None does: then nothing is kept of it.
+            data[header..end].fill(FILLER);
+        }
+        if start > 0 {
+            let mut link = data[..start].to_vec();
+            let rest = data[start..].to_vec();
+            let mut whole = data.to_vec();
+            same &= quiet(&mut link, &mut |bytes| {
+                whole[..start].copy_from_slice(bytes);
+                whole[start..].copy_from_slice(&rest);
+                self.inside(link_type, &whole, original)
+            });
+            data[..start].copy_from_slice(&link);
+        }
+        same
+    }
+
+    /// What a packet inside an export message is decoded to, and where its transport header starts.
+    fn inside(&mut self, link_type: u16, data: &[u8], original: u32) -> (Decoded, Option<usize>) {
+        self.batch.clear();
+        let mut flow = Flow::EMPTY;
+        let transport = match packet::frame(link_type, data, original, &mut flow, 0, &mut self.batch) {
+            Ok(transport) => Some(transport),
+            Err(reason) => {
+                self.batch.faults.note(reason, 0);
+                None
+            }
+        };
+        let batch = &self.batch;
+        let mut decoded = Decoded {
+            flow: Some(flow),
+            dns: batch.dns.first().map(|dns| (*dns, batch.names.clone())),
+            http: batch.http.first().copied(),
+            inner: None,
+            faults: batch.faults.iter().collect(),
+            export: None,
+        };
+        forget_inside(&mut decoded);
+        (decoded, transport)
+    }
 }
 
-/// A NetFlow v5 message with other addresses, in its packet (from the IP header on, link type 101) or bare: link type, length on the wire,
-/// bytes. Next hops become zero. `None` for any other message.
-pub fn redacted_export(
-    link_type: Option<u16>,
+impl Decoded {
+    /// The same of other addresses.
+    fn moved(mut self, address: &dyn Fn(Ipv6Addr) -> Ipv6Addr) -> Option<Decoded> {
+        let flow = self.flow.as_mut()?;
+        (flow.src, flow.dst) = (address(flow.src), address(flow.dst));
+        Some(self)
+    }
+}
+
+/// Makes zeros of all bytes without which `look` sees the same. False where it does not: of a long piece only the beginning is tried byte
+/// by byte, and the rest is zero in any case.
+pub(crate) fn quiet<T: PartialEq>(bytes: &mut [u8], look: &mut dyn FnMut(&[u8]) -> T) -> bool {
+    let wanted = look(bytes);
+    let tried = bytes.len().min(QUIET_MAX);
+    let old = bytes[..tried].to_vec();
+    bytes.fill(0);
+    if look(bytes) == wanted {
+        return true;
+    }
+    bytes[..tried].copy_from_slice(&old);
+    if look(bytes) != wanted {
+        bytes.fill(0);
+        return false;
+    }
+    for at in 0..tried {
+        bytes[at] = 0;
+        if old[at] != 0 && look(bytes) != wanted {
+            bytes[at] = old[at];
+        }
+    }
+    true
+}
+
+/// Writes an IPv4 address into a field; zero for one that is none.
+pub(crate) fn write4(field: &mut [u8], address: Ipv6Addr) {
+    if let Some(field) = field.first_chunk_mut::<4>() {
+        *field = address
+            .to_ipv4_mapped()
+            .map_or([0; 4], |address| address.octets());
+    }
+}
+
+/// Writes an IPv6 address into a field.
+pub(crate) fn write6(field: &mut [u8], address: Ipv6Addr) {
+    if let Some(field) = field.first_chunk_mut::<16>() {
+        *field = address.octets();
+    }
+}
+
+/// What an exporter says of a record that is not kept: next hops and hardware addresses are nobody's business, and decide nothing.
+pub(crate) fn forget_hops(more: &mut Exported) {
+    more.next_hop = Ipv6Addr::UNSPECIFIED;
+    more.bgp_next_hop = Ipv6Addr::UNSPECIFIED;
+    more.src_mac = [0; 6];
+    more.dst_mac = [0; 6];
+}
+
+/// The UDP payload of a packet that carries an export message, in a packet from its IP header on (link type 101) with other addresses:
+/// the packet, where in it the message lies, its length on the wire, and its sender.
+pub(crate) fn redacted_envelope(
+    link_type: u16,
     data: &[u8],
     original: u32,
     address: &dyn Fn(Ipv6Addr) -> Ipv6Addr,
-) -> Option<(Option<u16>, u32, Vec<u8>)> {
-    let (mut bytes, message, original) = match link_type {
-        None => (data.to_vec(), 0, original),
-        Some(link_type) => {
-            let mut batch = Batch::default();
-            let message = packet::decode(link_type, data, original, 0, 0, &mut batch)?;
-            let flow = batch.flows.first()?;
-            let start = packet::ip_start(link_type, data)?;
-            let transport = message.checked_sub(start + 8)?;
-            let end = data.len().min(start + usize::try_from(flow.bytes).ok()?);
-            let mut bytes = data.get(start..end)?.to_vec();
-            readdress(&mut bytes, flow, transport, address)?;
-            scrub_transport(bytes.get_mut(transport..)?, flow);
-            (bytes, transport + 8, original.saturating_sub(start as u32))
-        }
+) -> Option<(Vec<u8>, std::ops::Range<usize>, u32, Origin)> {
+    let mut batch = Batch::default();
+    let message = packet::decode(link_type, data, original, 0, 0, &mut batch)?;
+    let flow = batch.flows.first()?;
+    let start = packet::ip_start(link_type, data)?;
+    let transport = message.checked_sub(start + 8)?;
+    // The collector goes by the length of the datagram, even where that of the packet is another.
+    let end = usize::try_from(flow.bytes)
+        .ok()?
+        .max(message - start + usize::from(flow.payload));
+    let mut bytes = data.get(start..data.len().min(start + end))?.to_vec();
+    readdress(&mut bytes, flow, transport, address)?;
+    scrub_transport(bytes.get_mut(transport..)?, flow);
+    let from = Origin {
+        address: flow.src,
+        port: flow.src_port,
     };
-    let body = bytes.get_mut(message..)?;
-    if format_of(body) != Some(Format::Netflow5) {
-        return None;
-    }
-    let (header, record) = netflow::lengths(Format::Netflow5);
-    let count = usize::from(u16::from_be_bytes([*body.get(2)?, *body.get(3)?]));
-    let mut records = body.get_mut(header..)?.chunks_mut(record);
-    for record in records.by_ref().take(count) {
-        for place in [0..4, 4..8] {
-            let Some(field) = record.get_mut(place) else { break };
-            let mut octets = [0; 4];
-            octets.copy_from_slice(field);
-            let other = address(Ipv4Addr::from(octets).to_ipv6_mapped()).to_ipv4_mapped()?;
-            field.copy_from_slice(&other.octets());
-        }
-        if let Some(next_hop) = record.get_mut(8..12) {
-            next_hop.fill(0);
-        }
-    }
-    // What lies behind the records is nobody's.
-    records.for_each(|rest| rest.fill(0));
-    Some((link_type.map(|_| RAW), original, bytes))
+    let message = transport + 8;
+    let end = bytes.len().min(message + usize::from(flow.payload));
+    // Behind the datagram's own length nothing is decoded.
+    bytes.get_mut(end..)?.fill(0);
+    let original = original.saturating_sub(start as u32);
+    (message <= end).then_some((bytes, message..end, original, from))
 }
 
 /// LINKTYPE_RAW: an IP packet and nothing before it.
@@ -201,9 +332,18 @@ pub const RAW: u16 = 101;
 
 /// What a packet without addresses need not have, and where details lie.
 fn forget(decoded: &mut Decoded) {
-    decoded.inner = None;
     if let Some(flow) = &mut decoded.flow {
         flow.vlan = 0;
+    }
+    forget_inside(decoded);
+}
+
+/// The same for a packet that keeps its link layer.
+fn forget_inside(decoded: &mut Decoded) {
+    decoded.inner = None;
+    // Of a tunnel's inside nothing is kept, so nobody can tell how deep it was.
+    decoded.faults.retain(|fault| fault.reason != Reason::TunnelDepth);
+    if let Some(flow) = &mut decoded.flow {
         flow.detail = Flow::NO_DETAIL;
     }
     if let Some((dns, name)) = &mut decoded.dns
@@ -428,6 +568,8 @@ fn blank_addresses(text: &mut [u8]) {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
     fn ipv4(protocol: u8, src: [u8; 4], transport: &[u8]) -> Vec<u8> {
@@ -537,24 +679,6 @@ mod tests {
     }
 
     #[test]
-    fn addresses_in_netflow_v5_are_replaced_and_in_nothing_else() {
-        let mut v5 = vec![0, 5, 0, 1];
-        v5.resize(24, 0);
-        v5.extend([77, 1, 2, 3, 192, 0, 2, 9, 77, 1, 2, 1]);
-        v5.resize(24 + 48, 7);
-        let packet = ipv4(17, [77, 1, 2, 200], &udp(4000, 2055, &v5));
-        let (link_type, original, bytes) =
-            redacted_export(Some(RAW), &packet, packet.len() as u32, &other).unwrap();
-        assert_eq!((link_type, original as usize), (Some(RAW), packet.len()));
-        assert_eq!(&bytes[12..16], [77, 1, 3, 201]);
-        assert_eq!(&bytes[28 + 24..28 + 36], [77, 1, 3, 2, 192, 0, 2, 9, 0, 0, 0, 0]);
-        assert_eq!(bytes[28 + 36..], packet[28 + 36..]);
-        assert!(redacted_export(None, &v5, v5.len() as u32, &other).is_some());
-        v5[1] = 9;
-        assert_eq!(redacted_export(None, &v5, v5.len() as u32, &other), None);
-    }
-
-    #[test]
     fn a_random_payload_that_begins_like_an_export_message_is_none() {
         let packet = ipv4(
             17,
@@ -583,5 +707,44 @@ mod tests {
         let mut text = b"host=10.1.2.3;v=1.2.3;t=12:30".to_vec();
         blank_addresses(&mut text);
         assert_eq!(text, b"host=00.0.0.0;v=1.2.3;t=12:30");
+    }
+
+    #[test]
+    fn a_packet_inside_a_message_keeps_its_length() {
+        let mut trial = Trial::new();
+        // A tunnel, whose inside is nobody's; a first fragment; a header that is cut off; a packet with padding behind it.
+        let inside = ipv4(17, [77, 9, 9, 9], &udp(1, 2, &[0; 30]));
+        let tunnel = ipv4(4, [77, 1, 2, 3], &inside);
+        let mut padded = ipv4(17, [77, 1, 2, 3], &udp(5, 6, b"x"));
+        padded.extend([77, 1, 2, 3, 77, 9, 9, 9]);
+        let cut = ipv4(6, [77, 1, 2, 3], &tcp(b"GET / HTTP/1.1\r\nHost: 77.1.2.3\r\n"))[..30].to_vec();
+        for packet in [tunnel, padded, cut] {
+            let (was, _) = trial.inside(RAW, &packet, 100);
+            let mut after = packet.clone();
+            assert!(trial.frame(RAW, &mut after, 100, &other));
+            assert_eq!(after.len(), packet.len());
+            for left in [[77, 1, 2, 3], [77, 9, 9, 9]] {
+                assert!(!after.windows(4).any(|window| window == left), "{after:?}");
+            }
+            let (is, _) = trial.inside(RAW, &after, 100);
+            assert_eq!(Some(is), was.moved(&other));
+        }
+        // What is no packet keeps only why it is none.
+        let mut strange = vec![0x75, 77, 1, 2, 3, 77, 9, 9, 9];
+        assert!(trial.frame(RAW, &mut strange, 9, &other));
+        assert_eq!(strange, [0; 9]);
+    }
+
+    #[test]
+    fn bytes_that_nobody_looks_at_become_zero() {
+        let mut bytes = [1, 2, 3, 4];
+        assert!(quiet(&mut bytes, &mut |bytes| bytes[1] | bytes[2]));
+        assert!(bytes == [0, 2, 3, 0] || bytes == [0, 0, 3, 0]);
+        let mut long = vec![1; QUIET_MAX + 1];
+        assert!(!quiet(&mut long, &mut |bytes| bytes[QUIET_MAX]));
+        assert!(
+            long.iter().all(|byte| *byte == 0),
+            "what is not tried is not kept"
+        );
     }
 }

@@ -17,6 +17,7 @@
 //! - [`access`]: lines of access logs, and who asked.
 //! - [`write`](mod@write): headers of a pcap and blocks of a pcapng, for whoever makes one.
 //! - [`evidence`]: how much of a packet decides what it is decoded to, and the same packet without its addresses.
+//! - [`redact`]: export messages without their addresses.
 #![deny(missing_docs)]
 
 pub mod access;
@@ -32,6 +33,7 @@ mod netflow;
 pub mod packet;
 pub mod payload;
 pub mod recognise;
+pub mod redact;
 pub mod sampling;
 pub mod sequence;
 mod sflow;
@@ -44,3 +46,4 @@ pub use fault::{Fault, Faults, Reason};
 pub use flow::{Batch, Dns, Exported, Flow, Format, Fragment, Hint, Http, Inner, Raw};
 pub use messages::Messages;
 pub use recognise::{Kind, recognise};
+pub use redact::Redactor;

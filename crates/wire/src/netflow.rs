@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::columns::{Clock, complete};
+use crate::evidence::write4;
 use crate::flow::{Batch, Exported, Flow, Format};
 
 /// What the header of a message says.
@@ -149,6 +150,31 @@ fn exported<const N: usize>(row: &[u8; N], ases: bool, about: &Exported) -> Expo
         dst_mask: if ases { row[45] } else { 0 },
         ..*about
     }
+}
+
+/// Writes other addresses into the records behind the header of a message, and zeros over what is not decoded. Next hops are not kept.
+pub(crate) fn redact(header: &Header, data: &mut [u8], address: &dyn Fn(Ipv6Addr) -> Ipv6Addr) {
+    let (start, length) = lengths(header.format);
+    // What `flow` and `exported` read behind the addresses.
+    let kept: &[std::ops::Range<usize>] = match header.format {
+        Format::Netflow1 => &[12..36, 38..41],
+        _ => &[12..36, 37..46],
+    };
+    let Some(body) = data.get_mut(start..) else { return };
+    let mut rows = body.chunks_exact_mut(length);
+    for row in rows.by_ref().take(usize::from(header.count)) {
+        let old = row.to_vec();
+        row.fill(0);
+        for at in [0, 4] {
+            write4(&mut row[at..], address(self::address(&old, at)));
+        }
+        for place in kept {
+            row[place.clone()].copy_from_slice(&old[place.clone()]);
+        }
+    }
+    // What lies behind the records is nobody's.
+    let behind = start + length * usize::from(header.count).min(data[start..].len() / length);
+    data[behind..].fill(0);
 }
 
 #[cfg(test)]

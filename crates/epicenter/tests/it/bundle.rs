@@ -672,6 +672,146 @@ fn addresses_are_taken_out_and_the_verdict_stays() {
     );
 }
 
+/// The records that a file is decoded to.
+fn records(folder: &Path, name: &str) -> Vec<serde_json::Value> {
+    let printed = epicenter(folder, &["decode", "--format", "json", name]);
+    assert_eq!(code(&printed), 0, "{}", err(&printed));
+    out(&printed)
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+/// The export messages of a capture, one after the other without their packets.
+fn bare(capture: &[u8]) -> Vec<u8> {
+    let mut batch = wire::Batch {
+        keep_raw: true,
+        ..wire::Batch::default()
+    };
+    let (mut collector, mut messages, mut at) = (wire::Collector::new(), Vec::new(), 0);
+    let mut reader = wire::Capture::new(wire::recognise(capture)).unwrap();
+    loop {
+        batch.clear();
+        at += reader.decode(&capture[at..], &mut collector, &mut batch);
+        for raw in batch.raw.iter().filter(|raw| raw.export) {
+            let bytes = &batch.raw_bytes[raw.start..raw.start + raw.len];
+            let mut one = wire::Batch::default();
+            let link = raw.link_type.unwrap();
+            let start = wire::packet::decode(link, bytes, raw.original, 0, 0, &mut one).unwrap();
+            messages.extend(&bytes[start..]);
+        }
+        if !batch.is_full() {
+            return messages;
+        }
+    }
+}
+
+#[test]
+fn addresses_are_taken_out_of_every_form_of_export() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let made = epicenter(
+        folder,
+        &[
+            "simulate",
+            "botnet-udp",
+            "--export",
+            "netflow9,ipfix,sflow",
+            "--exporters",
+            "3",
+            "--sampling",
+            "40",
+            "--seed",
+            "3",
+            "-o",
+            ".",
+        ],
+    );
+    assert_eq!(code(&made), 0, "{}", err(&made));
+    let mut inputs = Vec::new();
+    for format in ["netflow9", "ipfix", "sflow"] {
+        let capture = format!("botnet-udp-3.{format}.pcap");
+        let messages = format!("{format}.bin");
+        std::fs::write(
+            folder.join(&messages),
+            bare(&std::fs::read(folder.join(&capture)).unwrap()),
+        )
+        .unwrap();
+        inputs.extend([capture, messages]);
+    }
+    for input in &inputs {
+        let direct = case(&epicenter(folder, &["investigate", "--format", "json", input]));
+        let before = records(folder, input);
+        assert!(before.len() > 500, "{input}");
+        // A file of bare messages takes the same way from here on: once is enough.
+        let ways: &[&str] = if input.ends_with(".bin") {
+            &["hash"]
+        } else {
+            &["hash", "truncate"]
+        };
+        for how in ways {
+            let name = format!("{input}-{how}.tar");
+            bundle(folder, &["-o", &name, "--anonymize", how, input]);
+            let (code, says, complains) = verify(folder, &[&name]);
+            assert_eq!(code, 0, "{name}: {says}{complains}");
+            let files = files(&folder.join(&name));
+            let told: serde_json::Value = serde_json::from_slice(&files["case.json"]).unwrap();
+            assert_eq!(
+                told["incidents"].as_array().unwrap().len(),
+                direct["incidents"].as_array().unwrap().len()
+            );
+            for field in ["target", "total", "peak", "start", "end"] {
+                assert_eq!(
+                    told["incidents"][0][field], direct["incidents"][0][field],
+                    "{name}: {field}"
+                );
+            }
+            let settings: serde_json::Value = serde_json::from_slice(&files["settings.json"]).unwrap();
+            assert_eq!(settings["anonymized"]["altered_packets"], 0, "{name}");
+            let (evidence, packed) = files
+                .iter()
+                .find(|(name, _)| name.starts_with("evidence/"))
+                .unwrap();
+            assert_eq!(
+                evidence.contains("messages"),
+                input.contains(".bin"),
+                "{evidence}"
+            );
+            std::fs::write(folder.join("published.zst"), packed).unwrap();
+            // The records are the same in everything but addresses.
+            let after = records(folder, "published.zst");
+            assert_eq!(after.len(), before.len(), "{name}");
+            let mut moved = 0;
+            for (was, is) in before.iter().zip(&after) {
+                for (key, value) in was.as_object().unwrap() {
+                    match key.as_str() {
+                        "src" | "dst" => moved += usize::from(is[key] != *value),
+                        "exporter" | "next_hop" | "bgp_next_hop" | "src_mac" | "dst_mac" => {}
+                        _ => assert_eq!(is[key], *value, "{name}: {key}"),
+                    }
+                }
+            }
+            assert!(moved * 10 >= before.len() * 9, "{name}: {moved}");
+            // And nothing of the real ones is left, wherever it was.
+            let raw = zstd::decode_all(&packed[..]).unwrap();
+            let octets = |records: &[serde_json::Value]| -> std::collections::BTreeSet<[u8; 4]> {
+                let addresses = records.iter().flat_map(|record| [&record["src"], &record["dst"]]);
+                addresses
+                    .filter_map(|address| address.as_str()?.parse::<std::net::Ipv4Addr>().ok())
+                    .map(|address| address.octets())
+                    .collect()
+            };
+            let published = octets(&after);
+            let held: std::collections::BTreeSet<&[u8]> = raw.windows(4).collect();
+            let left: Vec<[u8; 4]> = octets(&before)
+                .into_iter()
+                .filter(|octets| !published.contains(octets) && held.contains(&octets[..]))
+                .collect();
+            assert!(left.len() <= 1, "{name}: {left:?}");
+        }
+    }
+}
+
 #[test]
 fn evidence_of_real_captures_gives_their_cases() {
     let Some(root) = crate::shared_data() else { return };
@@ -874,4 +1014,72 @@ fn the_audience_of_other_inputs_goes_along() {
         format!("{says}{complains}").contains("audience.jsonl.zst"),
         "{says}{complains}"
     );
+}
+
+#[test]
+fn a_list_of_machines_goes_along_and_decides() {
+    let folder = drill();
+    let folder = folder.path();
+    let sources: std::collections::BTreeSet<String> = records(folder, "flows.pcap")
+        .iter()
+        .filter(|record| record["protocol"] == 17)
+        .map(|record| record["src"].as_str().unwrap().to_owned())
+        .collect();
+    assert!(sources.len() > 100);
+    let half: Vec<&String> = sources.iter().step_by(2).collect();
+    let list: String = half.iter().map(|address| format!("{address}\n")).collect();
+    std::fs::write(folder.join("botnet.txt"), format!("# theirs\n{list}")).unwrap();
+    let claims = "[[claim]]\nsaid = \"We did it\"\ninfrastructure = { file = \"botnet.txt\", from = \"a vendor\", url = \"https://vendor.example\" }\nearlier = { right = 0, wrong = 2, url = \"https://press.example\" }\nproposition = { kind = \"actor-group\", name = \"They\" }\n";
+    std::fs::write(folder.join("claims.toml"), claims).unwrap();
+    let because = |files: &BTreeMap<String, Vec<u8>>| -> String {
+        let told: serde_json::Value = serde_json::from_slice(&files["case.json"]).unwrap();
+        assert_eq!(told["verdicts"][0]["assessable"], true, "{}", told["verdicts"][0]);
+        told["verdicts"][0]["because"].to_string()
+    };
+    let options = ["--claims", "claims.toml", "flows.pcap"];
+    bundle(folder, &[&["-o", "b.tar"], &options[..]].concat());
+    let (code, says, complains) = verify(folder, &["b.tar", "--inputs", "flows.pcap"]);
+    assert_eq!(code, 0, "{says}{complains}");
+    let plain_files = files(&folder.join("b.tar"));
+    let told = because(&plain_files);
+    assert!(
+        told.contains("botnet.txt lists") && told.contains("a habit of false claims"),
+        "{told}"
+    );
+    // The list decides: another list is another case.
+    let changed: Vec<Vec<u8>> = plain_files
+        .iter()
+        .map(|(name, bytes)| {
+            let other: &[u8] = if name == "claims/botnet.txt" {
+                b"9.9.9.9\n"
+            } else {
+                bytes
+            };
+            plain(name, other)
+        })
+        .collect();
+    std::fs::write(folder.join("bad.tar"), tar_of(&changed)).unwrap();
+    let (code, says, complains) = verify(folder, &["bad.tar"]);
+    assert_eq!(code, 1);
+    let all = says + &complains;
+    assert!(
+        all.contains("claims/botnet.txt:") && all.contains("$.verdicts[0]"),
+        "{all}"
+    );
+    // Without addresses the list has those of the evidence, and the verdict is the same.
+    bundle(
+        folder,
+        &[&["-o", "public.tar", "--anonymize", "hash"], &options[..]].concat(),
+    );
+    let (code, says, complains) = verify(folder, &["public.tar"]);
+    assert_eq!(code, 0, "{says}{complains}");
+    let public = files(&folder.join("public.tar"));
+    assert_eq!(because(&public), told);
+    let published = String::from_utf8(public["claims/botnet.txt"].clone()).unwrap();
+    let left = published
+        .lines()
+        .filter(|line| sources.contains(line.trim_end_matches("/32")))
+        .count();
+    assert!(left * 50 < half.len(), "{published}");
+    assert_eq!(published.lines().count(), half.len() + 1);
 }

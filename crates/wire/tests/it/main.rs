@@ -9,6 +9,7 @@ mod captures;
 mod exports;
 mod fixtures;
 mod laws;
+mod redact;
 
 use wire::{Batch, Capture, Collector, Faults, Flow};
 
