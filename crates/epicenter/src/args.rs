@@ -379,6 +379,9 @@ pub(crate) struct VerifyArgs {
     /// Only with a signature by this key: a public key of minisign, or a file of one
     #[arg(long, value_name = "KEY|FILE")]
     pub(crate) public_key: Option<String>,
+    /// Only with a time stamp by an authority whose certificate leads to a CA of this file (PEM)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tsa_ca: Option<PathBuf>,
     /// The inputs themselves: their case is computed as well, and the evidence taken out of them again
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub(crate) inputs: Vec<PathBuf>,

@@ -12,6 +12,7 @@ use incident::Case;
 use indicatif::ProgressBar;
 use minisign::PublicKey;
 use serde_json::Value;
+use tokio_rustls::rustls::pki_types::CertificateDer;
 use trace::Past;
 
 use crate::args::VerifyArgs;
@@ -19,6 +20,7 @@ use crate::bundle::{self, Files, Manifest, Problem, sha256};
 use crate::evidence::{self, Design, INPUTS, METHOD, SETTINGS, Sample, Selection, differences, essence};
 use crate::input::{Source, Where};
 use crate::investigate::{Examined, Settings, examine};
+use crate::timestamp::Signature;
 use crate::{audience, case_json, claims, keys, sources, timestamp};
 
 /// Differences that are shown.
@@ -31,6 +33,15 @@ pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     let shown = args.bundle.display();
     // A key that is none is said before the work.
     let key = args.public_key.as_deref().map(keys::public).transpose()?;
+    let authorities = args
+        .tsa_ca
+        .as_ref()
+        .map(|path| {
+            let shown = || path.display().to_string();
+            let pem = std::fs::read(path).with_context(shown)?;
+            timestamp::authorities(&pem).map_err(|what| anyhow::anyhow!("{}: {what}", shown()))
+        })
+        .transpose()?;
     let files = bundle::read(&args.bundle, args.limit).with_context(|| format!("{shown}: does not hold"))?;
     let mut report = Report::default();
     let bytes: usize = files.values().map(Vec::len).sum();
@@ -47,6 +58,7 @@ pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
         );
     }
     report.problems.extend(problems);
+    stamped(&files, authorities.as_deref(), &mut report);
     signed(&files, key.as_ref(), &mut report);
     match recomputed(&files, &about, args, &mut report) {
         Ok(()) => {}
@@ -83,22 +95,40 @@ fn digest_of(files: &Files, name: &str) -> String {
     files.get(name).map_or_else(String::new, |bytes| sha256(bytes))
 }
 
+/// Whether the time stamp, where there is one, is of this manifest, and whose it is.
+fn stamped(files: &Files, authorities: Option<&[CertificateDer<'_>]>, report: &mut Report) {
+    let mut wrong = |what: &str| report.problems.push(Problem::new(bundle::TOKEN, what));
+    let manifest = files.get(bundle::MANIFEST).map_or(&[][..], |bytes| bytes);
+    let Some(token) = files.get(bundle::TOKEN) else {
+        if authorities.is_some() {
+            wrong("is missing: no authority has stamped this bundle");
+        }
+        return;
+    };
+    let stamp = match timestamp::read(token) {
+        Ok(stamp) if bundle::hex(&stamp.digest) == sha256(manifest) => stamp,
+        Ok(_) => return wrong("stamps another manifest"),
+        Err(what) => return wrong(what),
+    };
+    let says = match timestamp::signature(token, authorities) {
+        Err(what) => return wrong(what),
+        Ok(Signature::Vouched(name)) => {
+            format!("by {name}, whose certificate leads to the CA that was given")
+        }
+        Ok(Signature::By(name)) => {
+            format!("by the certificate {name}, for which nobody has vouched: --tsa-ca CA.pem names who does")
+        }
+        Ok(Signature::Unchecked(why)) if authorities.is_some() => {
+            return wrong(&format!("was not checked: {why}"));
+        }
+        Ok(Signature::Unchecked(why)) => format!("by nobody knows whom: {why}"),
+    };
+    report.line("time stamp", format!("of this manifest, {}, {says}", stamp.time));
+}
+
 /// Whose signature there is, and whether it holds.
 fn signed(files: &Files, wanted: Option<&PublicKey>, report: &mut Report) {
     let manifest = files.get(bundle::MANIFEST).map_or(&[][..], |bytes| bytes);
-    if let Some(token) = files.get(bundle::TOKEN) {
-        match timestamp::read(token) {
-            Ok(stamp) if bundle::hex(&stamp.digest) == sha256(manifest) => report.line(
-                "time stamp",
-                format!(
-                    "of this manifest, {}; whether its authority can be believed says `openssl ts -verify -data manifest.json -in manifest.json.tsr -CAfile CA.pem`",
-                    stamp.time
-                ),
-            ),
-            Ok(_) => report.problems.push(Problem::new(bundle::TOKEN, "stamps another manifest")),
-            Err(what) => report.problems.push(Problem::new(bundle::TOKEN, what)),
-        }
-    }
     let Some(signature) = files.get(bundle::SIGNATURE) else {
         match wanted {
             Some(key) => report.problems.push(Problem::new(

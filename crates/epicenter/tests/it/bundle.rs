@@ -1083,3 +1083,74 @@ fn a_list_of_machines_goes_along_and_decides() {
     assert!(left * 50 < half.len(), "{published}");
     assert_eq!(published.lines().count(), half.len() + 1);
 }
+
+/// Runs openssl; false where it is not there.
+fn openssl(folder: &Path, args: &[&str]) -> bool {
+    let ran = Command::new("openssl")
+        .args(args)
+        .current_dir(folder)
+        .env("OPENSSL_CONF", folder.join("ts.cnf"))
+        .output();
+    let Ok(ran) = ran else { return false };
+    assert!(
+        ran.status.success(),
+        "{args:?}: {}",
+        String::from_utf8_lossy(&ran.stderr)
+    );
+    true
+}
+
+#[test]
+fn a_time_stamp_is_by_whom_it_says() {
+    let folder = drill();
+    let folder = folder.path();
+    let conf = "[req]\ndistinguished_name = dn\n[dn]\n[one]\nserial = serial\ndefault_policy = 1.2.3.4.1\ndigests = sha256\nsigner_digest = sha256\ness_cert_id_alg = sha256\n[ca]\nbasicConstraints = critical,CA:TRUE\n[stamps]\nbasicConstraints = CA:FALSE\nextendedKeyUsage = critical,timeStamping\n";
+    std::fs::write(folder.join("ts.cnf"), conf).unwrap();
+    std::fs::write(folder.join("serial"), "01\n").unwrap();
+    bundle(folder, &["-o", "plain", "flows.pcap"]);
+    let words = |line: &'static str| -> Vec<&'static str> { line.split(' ').collect() };
+    for line in [
+        "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -subj /CN=CA -days 30 -config ts.cnf -extensions ca",
+        "req -x509 -newkey rsa:2048 -nodes -keyout other.key -out other.pem -subj /CN=Other -days 30 -config ts.cnf -extensions ca",
+        "req -new -newkey rsa:2048 -nodes -keyout tsa.key -out tsa.csr -subj /CN=Clock -config ts.cnf",
+        "x509 -req -in tsa.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -extfile ts.cnf -extensions stamps -out tsa.pem",
+        "ts -query -data plain/manifest.json -sha256 -cert -out q.tsq",
+        "ts -reply -config ts.cnf -section one -queryfile q.tsq -inkey tsa.key -signer tsa.pem -out token.tsr",
+    ] {
+        if !openssl(folder, &words(line)) {
+            return;
+        }
+    }
+    bundle(
+        folder,
+        &["-o", "b", "--timestamp-token", "token.tsr", "flows.pcap"],
+    );
+    let (code, says, complains) = verify(folder, &["b"]);
+    assert_eq!(code, 0, "{says}{complains}");
+    assert!(
+        says.contains("by the certificate CN=Clock, for which nobody has vouched"),
+        "{says}"
+    );
+    let (code, says, complains) = verify(folder, &["b", "--tsa-ca", "ca.pem"]);
+    assert_eq!(code, 0, "{says}{complains}");
+    assert!(
+        says.contains("by CN=Clock, whose certificate leads to the CA"),
+        "{says}"
+    );
+    let wrong = |args: &[&str]| -> String {
+        let (code, says, complains) = verify(folder, args);
+        assert_eq!(code, 1, "{says}");
+        says + &complains
+    };
+    assert!(
+        wrong(&["b", "--tsa-ca", "other.pem"])
+            .contains("WRONG       manifest.json.tsr: is signed by a certificate that does not lead")
+    );
+    assert!(wrong(&["plain", "--tsa-ca", "ca.pem"]).contains("manifest.json.tsr: is missing"));
+    assert!(wrong(&["b", "--tsa-ca", "ts.cnf"]).contains("ts.cnf: has no certificate"));
+    // The last byte is one of the signature.
+    let mut token = std::fs::read(folder.join("b/manifest.json.tsr")).unwrap();
+    *token.last_mut().unwrap() ^= 1;
+    std::fs::write(folder.join("b/manifest.json.tsr"), token).unwrap();
+    assert!(wrong(&["b"]).contains("WRONG       manifest.json.tsr: has a signature that is not by the key"));
+}
