@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn a_journal_of_late_sets_is_bounded_and_a_broken_template_stays_one() {
+    fn ports_tell_exporters_apart_and_what_is_broken_stays_so() {
         let address = |last| Ipv4Addr::new(77, 1, 2, last).to_ipv6_mapped();
         let mut redactor = Redactor::new();
         let from = |last| Origin {
