@@ -260,6 +260,7 @@ impl Build {
                 .map(|(start, place)| ((start - MAPPED) as u32, place))
                 .collect(),
             ipv6,
+            space: Vec::new(),
         }
     }
 }

@@ -2,14 +2,18 @@
 //!
 //! ```text
 //! "EPCATLAS" version:u8 rest            rest is one zstd frame
-//! rest = about strings places rows      numbers are LEB128
+//! rest = about names places rows space  numbers are LEB128
 //! about   = text(built) text(attribution lines joined by \n)
 //! names   = count (text)*               network names
 //! places  = count (country:2 bytes, kind:u8, routed:u8, asn, name index)*
 //! rows    = for IPv4, then for IPv6: count (length, place index)*
 //!           rows cover the whole address space in order; length - 1 is written as
 //!           trailing-zero count of the length, then the odd part >> 1
+//! space   = nothing, or count (country:2 bytes, ipv4, ipv6, ipv6 blocks)*
 //! ```
+//!
+//! Space is what the rows themselves tell, and so it is left out where they do: it is written where countries were taken out of the
+//! rows ([`crate::Atlas::moved`]). A reader that does not know of it ends at the rows.
 //!
 //! Every count is checked against what the bytes can hold before anything is allocated, every index against its table, and
 //! the rows against the size of the address space.
@@ -69,6 +73,19 @@ pub struct Stored {
     pub name: u32,
 }
 
+/// How much announced space has a country's label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// Which country's.
+    pub country: Country,
+    /// Addresses of IPv4.
+    pub ipv4: u64,
+    /// /48s of IPv6, each part of one as one.
+    pub ipv6: u64,
+    /// Blocks of IPv6.
+    pub ipv6_blocks: u64,
+}
+
 /// A file taken apart.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Parts {
@@ -84,6 +101,8 @@ pub struct Parts {
     pub ipv4: Vec<(u32, u32)>,
     /// Rows of IPv6.
     pub ipv6: Vec<(u128, u32)>,
+    /// Announced space by country, where the rows do not tell it.
+    pub space: Vec<Space>,
 }
 
 impl Parts {
@@ -127,6 +146,15 @@ impl Parts {
                 out.push(zeros as u8);
                 number(&mut out, if length == 0 { 0 } else { (length >> zeros) >> 1 });
                 number(&mut out, u128::from(*place));
+            }
+        }
+        if !self.space.is_empty() {
+            number(&mut out, self.space.len() as u128);
+            for space in &self.space {
+                out.extend(space.country.0);
+                for value in [space.ipv4, space.ipv6, space.ipv6_blocks] {
+                    number(&mut out, u128::from(value));
+                }
             }
         }
         let mut file = MAGIC.to_vec();
@@ -186,6 +214,14 @@ fn text(out: &mut Vec<u8>, text: &str) {
     out.extend(text.as_bytes());
 }
 
+fn country(code: [u8; 2]) -> Result<Country, Error> {
+    if code.iter().all(u8::is_ascii_uppercase) {
+        Ok(Country(code))
+    } else {
+        Err(Error("a country is no two capital letters"))
+    }
+}
+
 struct Reader<'a>(&'a [u8]);
 
 impl Reader<'_> {
@@ -208,10 +244,7 @@ impl Reader<'_> {
             let kind = *Kind::ALL
                 .get(usize::from(head[2]))
                 .ok_or(Error("a kind is unknown"))?;
-            let country = Country([head[0], head[1]]);
-            if !country.0.iter().all(u8::is_ascii_uppercase) {
-                return Err(Error("a country is no two capital letters"));
-            }
+            let country = country([head[0], head[1]])?;
             let routed = head[3] != 0;
             let asn = u32::try_from(self.number()?).map_err(|_| Error("an AS number is too large"))?;
             let name = self.index(parts.names.len())?;
@@ -254,6 +287,19 @@ impl Reader<'_> {
         }
         if at != 0 || count == 0 {
             return Err(Error("IPv6 rows do not cover the address space"));
+        }
+        if !self.0.is_empty() {
+            for _ in 0..self.count(5)? {
+                let code = self.take(2)?;
+                let country = country([code[0], code[1]])?;
+                let mut value = || u64::try_from(self.number()?).map_err(|_| Error("a space is too large"));
+                parts.space.push(Space {
+                    country,
+                    ipv4: value()?,
+                    ipv6: value()?,
+                    ipv6_blocks: value()?,
+                });
+            }
         }
         Ok(parts)
     }

@@ -16,6 +16,6 @@ pub mod lookup;
 pub mod place;
 
 pub use build::{Build, Row};
-pub use file::{About, Error};
+pub use file::{About, Error, Space};
 pub use lookup::Atlas;
 pub use place::{Country, Kind, Place, PlaceId, Prefix};

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use sha2::{Digest, Sha256};
 
-use crate::file::{About, Error, Parts, Stored};
+use crate::file::{About, Error, Parts, Space, Stored};
 use crate::place::{Country, Kind, Place, PlaceId, Prefix};
 
 /// The snapshot inside the binary.
@@ -29,6 +29,7 @@ pub struct Atlas {
     about: OnceLock<About>,
     /// AS numbers in order, and the indices of their names.
     named: OnceLock<Vec<(u32, u32)>>,
+    space: OnceLock<Vec<Space>>,
     ipv4: Table<u32>,
     ipv6: Table<u128>,
     unusable: f64,
@@ -202,6 +203,7 @@ impl Atlas {
             file,
             about: OnceLock::new(),
             named: OnceLock::new(),
+            space: OnceLock::new(),
             ipv4,
             ipv6,
             unusable: unusable as f64 / 2f64.powi(32),
@@ -251,12 +253,14 @@ impl Atlas {
 
     /// The parts of an atlas that says of other addresses what this one says of their own: each block goes where `moved` puts it, which
     /// must permute the addresses of each family and keep prefixes together. Of a block that `named` does not want, only whether it is
-    /// announced is kept, or that it is special-purpose; its neighbours of that kind are joined with it.
+    /// announced is kept, or that it is special-purpose; its neighbours of that kind are joined with it. How much space each country has
+    /// in all goes along: shares of places rest on it.
     pub fn moved(&self, moved: &mut dyn FnMut(Prefix) -> Prefix, named: &dyn Fn(PlaceId) -> bool) -> Parts {
         let mut parts = Parts {
             built: self.parts.built.clone(),
             attribution: self.parts.attribution.clone(),
             names: vec![String::new()],
+            space: self.space().to_vec(),
             ..Parts::default()
         };
         let mut names: std::collections::BTreeMap<u32, u32> = std::collections::BTreeMap::new();
@@ -412,6 +416,37 @@ impl Atlas {
     /// Share of all 2^32 IPv4 addresses that are special-purpose or announced by nobody: what a uniform draw would hit.
     pub fn ipv4_unusable_share(&self) -> f64 {
         self.unusable
+    }
+
+    /// How much announced space each country's label is on, by country. Counted when first asked for.
+    pub fn space(&self) -> &[Space] {
+        self.space.get_or_init(|| {
+            if !self.parts.space.is_empty() {
+                return self.parts.space.clone();
+            }
+            let mut all: std::collections::BTreeMap<Country, Space> = std::collections::BTreeMap::new();
+            let mut add = |place: u32, ipv4: u64, ipv6: u64| {
+                let place = &self.parts.places[place as usize];
+                if place.routed {
+                    let space = all.entry(place.country).or_insert(Space {
+                        country: place.country,
+                        ipv4: 0,
+                        ipv6: 0,
+                        ipv6_blocks: 0,
+                    });
+                    space.ipv4 += ipv4;
+                    space.ipv6 = space.ipv6.saturating_add(ipv6);
+                    space.ipv6_blocks += u64::from(ipv6 > 0);
+                }
+            };
+            for (place, len) in self.ipv4.places.iter().zip(&self.ipv4.lens) {
+                add(*place, 1 << (32 - len), 0);
+            }
+            for (place, len) in self.ipv6.places.iter().zip(&self.ipv6.lens) {
+                add(*place, 0, 1 << 48u8.saturating_sub(*len));
+            }
+            all.into_values().collect()
+        })
     }
 
     /// Names of networks by AS number, of those of the numbers that this atlas knows.

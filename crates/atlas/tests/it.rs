@@ -225,6 +225,26 @@ fn a_moved_atlas_says_the_same_of_moved_addresses() {
     let private = moved.lookup(ip("10.0.0.1"));
     assert_eq!((private.kind, private.routed), (Kind::Reserved, false));
     assert!((moved.ipv4_unusable_share() - atlas.ipv4_unusable_share()).abs() < 1e-12);
+    // How much space each country has is told though its blocks are not named, and stays told.
+    assert_eq!(moved.space(), atlas.space());
+    let twice = moved.moved(&mut { turn }, &|_| true);
+    assert_eq!(twice.space, atlas.space());
+    let addresses: u64 = atlas.space().iter().map(|space| space.ipv4).sum();
+    let usable = 1.0 - atlas.ipv4_unusable_share();
+    assert!((addresses as f64 / 2f64.powi(32) - usable).abs() < 1e-9);
+    // A file ends behind its rows where they tell it themselves, and what is cut short is refused.
+    let own = atlas::file::Parts::read(atlas.file()).unwrap();
+    assert!(own.space.is_empty());
+    let damaged = atlas::file::Parts {
+        space: vec![atlas::Space {
+            country: Country(*b"u1"),
+            ipv4: 1,
+            ipv6: 1,
+            ipv6_blocks: 1,
+        }],
+        ..parts
+    };
+    assert!(Atlas::from_bytes(damaged.write()).is_err());
 }
 
 #[test]

@@ -533,6 +533,8 @@ fn spread(senders: &[Sender]) -> Made {
         () if value >= 0.95 => 5.0,
         () if value <= 0.4 => 1.0 / 30.0,
         () if value <= 0.6 => 1.0 / 3.0,
+        // A draw that avoids what nobody announces hits fewer networks too, but of so few sources that hardly shows.
+        () if value <= 0.8 && (500.0..20_000.0).contains(&n) => 1.0 / 3.0,
         () => 1.0,
     };
     let says = format!(
@@ -560,9 +562,22 @@ pub(crate) fn spread_of(senders: &[Sender]) -> Option<(usize, f64)> {
     Some((networks, networks as f64 / expected))
 }
 
+/// Packets observed of each machine. In IPv6 a machine changes its address within its /64 (RFC 8981), so what shares one is one.
+fn observed(senders: &[Sender], sampling: f64) -> Vec<f64> {
+    let site = |sender: &Sender| match sender.address.to_ipv4_mapped() {
+        Some(_) => sender.address.to_bits(),
+        None => sender.address.to_bits() >> 64,
+    };
+    senders
+        .chunk_by(|a, b| site(a) == site(b))
+        .map(|machine| machine.iter().map(|s| s.packets as f64).sum::<f64>() / sampling)
+        .collect()
+}
+
 /// A sender has one address and uses it for all its packets; a forger has a new one for each.
 fn repeats(senders: &[Sender], part: &Part, level: u32) -> Made {
-    let n = senders.len();
+    let observed = observed(senders, part.sampling);
+    let n = observed.len();
     let packets: u64 = senders.iter().map(|s| s.packets).sum();
     // What was observed, not what it stands for. In a sample nearly every source comes once, whether or not it sends more.
     let packets = (packets as f64 / part.sampling).round() as u64;
@@ -582,9 +597,8 @@ fn repeats(senders: &[Sender], part: &Part, level: u32) -> Made {
         () => 1.0,
     };
     // Equal pairs among packets tell the size of the pool, if each packet draws from it anew (birthday estimate).
-    let pairs: f64 = senders
+    let pairs: f64 = observed
         .iter()
-        .map(|s| s.packets as f64 / part.sampling)
         .map(|packets| packets * (packets - 1.0).max(0.0) / 2.0)
         .sum();
     let says = if per_source <= 1.3 && n >= 200 && !part.vector.is_reflection() {
@@ -605,18 +619,22 @@ fn repeats(senders: &[Sender], part: &Part, level: u32) -> Made {
 /// many more or fewer as chance does. Counts are then Poisson without the zeros, which nobody sees: for a Poisson mean of `l` the mean of
 /// those seen is `m = l / (1 - exp(-l))`, and their variance over their mean `1 + l - m`. The value is the variance over what that gives.
 fn rates(senders: &[Sender], part: &Part) -> Made {
-    let n = senders.len() as f64;
-    let observed = || senders.iter().map(|s| s.packets as f64 / part.sampling);
-    let mean = observed().sum::<f64>() / n.max(1.0);
-    if senders.len() < 100 || mean < 1.5 {
+    let observed = observed(senders, part.sampling);
+    let n = observed.len() as f64;
+    let mean = observed.iter().sum::<f64>() / n.max(1.0);
+    if observed.len() < 100 || mean < 1.5 {
         return Err("too few packets from each source to compare their speeds".to_owned());
     }
     // Of a mixture it would only say that it is one.
-    let once = observed().filter(|packets| *packets < 1.5).count();
-    if once * 2 > senders.len() {
+    let once = observed.iter().filter(|packets| **packets < 1.5).count();
+    if once * 2 > observed.len() {
         return Err("most sources were seen once: their speeds cannot be compared".to_owned());
     }
-    let variance = observed().map(|packets| (packets - mean).powi(2)).sum::<f64>() / n;
+    let variance = observed
+        .iter()
+        .map(|packets| (packets - mean).powi(2))
+        .sum::<f64>()
+        / n;
     let poisson = (0..100).fold(mean, |l, _| mean * (1.0 - (-l).exp()));
     let value = variance / (mean * (1.0 + poisson - mean)).max(1e-9);
     let (ratio, what) = match () {

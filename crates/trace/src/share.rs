@@ -17,16 +17,19 @@
 //!
 //! - *Labels are wrong* in any case: a database puts a whole announced prefix into a wrong country. So it is the place that is drawn to
 //!   be wrong, with all its sources, not a share of a country: with a rate drawn from a Beta distribution for its kind of network, one
-//!   rate for all places of a kind, and its weight goes to another country, drawn in proportion to their shares. The heaviest
-//!   [`PLACES_MAX`] places are drawn one by one, the others by their mean. What is in a place says how probable that is, by Bayes: a
-//!   block labelled with a country that otherwise has hardly a bot, and that is as full of them as the blocks of another, is more
-//!   probably the other's ([`Space`]).
+//!   rate for all places of a kind. The heaviest [`PLACES_MAX`] places are drawn one by one, the others by their mean.
+//!   What is in a place says how probable that is, by Bayes: a block labelled with a country that otherwise has hardly a bot is more
+//!   probably another's, and which one's is told by space and by how full of bots each is ([`Space`]). How places of a country are filled
+//!   nobody knows, so draws take turns between beliefs (`TURNS`); none of them may make a label surer than its kind is. Only machines
+//!   count here: a forged address lies anywhere and tells nothing of its place. Of IPv6, machines are told apart by their /64, and a place is
+//!   as large as its /48s, or as any other block: few places hold most of such an attack, so each wrong one moves much.
 //! - *The audience* that is counted as attack is taken out with its own uncertainty ([`crate::audience`]).
 //!
 //! Each of [`DRAWS`] draws has its own generator, seeded by its number, so neither order nor threads could change a result. The interval is
 //! from the 2.5 to the 97.5 percentile, widened to hold the estimate.
 
 use std::collections::BTreeMap;
+use std::net::Ipv6Addr;
 
 use atlas::{Atlas, Country, Kind, PlaceId, Prefix};
 use detect::Sender;
@@ -47,9 +50,10 @@ const UNITS_MAX: usize = 2_048;
 const NETWORKS_MIN: usize = 50;
 /// Places whose label is drawn to be wrong or right one by one.
 pub const PLACES_MAX: usize = 2_048;
-/// Weights of "the label is right" and "it is wrong" (Beta): countries of fixed lines, of mobile networks, of hosting, proxies, satellites
-/// and anycast (SCIENCE 5.3); then the network that announces an address, and its kind, which are this project's judgement.
-const RIGHT: [(f64, f64); 5] = [(98.0, 2.0), (95.0, 5.0), (85.0, 15.0), (198.0, 2.0), (95.0, 5.0)];
+/// Weights of "the label is right" and "it is wrong" (Beta). Countries: of fixed lines 95 to 99 % are called right; of mobile networks
+/// fewer; of servers 77 to 89 %, by database (Gharaibeh et al., IMC 2017), and hosting, proxies, satellites and anycast are like them,
+/// so that this one is wide. Then the network that announces an address, and its kind, which are this project's judgement.
+const RIGHT: [(f64, f64); 5] = [(97.0, 3.0), (95.0, 5.0), (33.0, 7.0), (198.0, 2.0), (95.0, 5.0)];
 const NETWORK_LABEL: usize = 3;
 const KIND_LABEL: usize = 4;
 
@@ -270,83 +274,149 @@ struct Cell {
     place: PlaceId,
     spot: Spot,
     weight: Weight,
+    /// Sources whose number says something of the place.
+    telling: u64,
 }
 
-/// Addresses at equal distances that tell how much of the announced IPv4 space each country has.
-const SPACE_ASKED: u32 = 1 << 16;
-/// Bounds of the factor by which what is in a place moves the odds that its label is wrong.
-const ODDS: (f64, f64) = (0.2, 100.0);
-/// How unevenly places of one country are filled: the shape of a Gamma distribution of their density. Nobody knows it of a botnet, so
-/// draws take turns: very unevenly (most places have hardly any sender), and up to about as chance and large providers give.
-const UNEVEN: [f64; 3] = [0.1, 0.4, 1.6];
+/// Least share of the space that a country is taken to have.
+const SPACE_MIN: f64 = 1.0 / 65_536.0;
+/// Bounds of the factor by which what is in a place moves the odds that its label is wrong. It may make it more doubtful than its kind
+/// alone does, never less: how places are filled is known too roughly to acquit one.
+const ODDS: (f64, f64) = (1.0, 100.0);
+/// Senders that a country is taken to have beside those that were seen.
+const UNSEEN: f64 = 0.5;
 /// Places that are gone through together.
 const BLOCK: usize = 64;
 
-/// How much announced IPv4 space countries have, and so how full of senders they are.
-struct Space {
-    /// Shares of it.
+/// By what the size of an IPv6 place is measured. A registry gives a provider a /20 or a /32 for the same customers, so neither is known
+/// to go with the number of senders. IPv4 is measured by addresses always.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Size {
+    /// /48s.
+    Sites,
+    /// Announced blocks, each as one.
+    Blocks,
+}
+
+/// How places of one country are filled. Nobody knows it of a botnet, so draws take turns.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Filled {
+    /// Most have no sender at all. That one has some is as probable as its country is full, and how many says nothing more.
+    Hardly,
+    /// The density of all is drawn from a Gamma distribution of this shape: small is uneven.
+    Unevenly(f64),
+}
+
+const TURNS: [(Filled, Size); 4] = [
+    (Filled::Hardly, Size::Sites),
+    (Filled::Hardly, Size::Blocks),
+    (Filled::Unevenly(0.1), Size::Sites),
+    (Filled::Unevenly(0.4), Size::Sites),
+];
+
+/// How much of some space each country's label is on.
+#[derive(Default)]
+struct Spread {
     shares: BTreeMap<Country, f64>,
-    /// Addresses in all.
-    announced: f64,
+    all: f64,
+}
+
+impl Spread {
+    fn of(rows: impl Iterator<Item = (Country, f64)>) -> Spread {
+        let mut spread = Spread::default();
+        for (country, size) in rows {
+            spread.all += size;
+            *spread.shares.entry(country).or_default() += size;
+        }
+        spread.all = spread.all.max(1.0);
+        spread.shares.values_mut().for_each(|share| *share /= spread.all);
+        spread
+    }
+
+    fn share(&self, country: Country) -> f64 {
+        self.shares.get(&country).copied().unwrap_or(0.0).max(SPACE_MIN)
+    }
+}
+
+/// How much announced space countries have, and so how full of senders they are.
+struct Space {
+    addresses: Spread,
+    sites: Spread,
+    blocks: Spread,
+}
+
+/// Senders of a country, by IPv4 and by IPv6.
+#[derive(Clone, Copy)]
+struct Crowd {
+    country: Country,
+    senders: [f64; 2],
+}
+
+fn is_ipv6(prefix: Prefix) -> bool {
+    prefix.len < 96 || prefix.base.to_ipv4_mapped().is_none()
 }
 
 impl Space {
     fn of(atlas: &Atlas) -> Space {
-        let step = u32::MAX / SPACE_ASKED;
-        let addresses: Vec<_> = (0..SPACE_ASKED)
-            .map(|i| std::net::Ipv4Addr::from_bits(i * step + step / 2).to_ipv6_mapped())
-            .collect();
-        let mut ids = Vec::with_capacity(addresses.len());
-        atlas.lookup_all(&addresses, &mut ids);
-        let mut shares: BTreeMap<Country, f64> = BTreeMap::new();
-        let mut all = 0.0;
-        for place in ids.iter().map(|id| atlas.place(*id)).filter(|place| place.routed) {
-            *shares.entry(place.country).or_default() += 1.0;
-            all += 1.0;
-        }
-        shares.values_mut().for_each(|share| *share /= f64::max(all, 1.0));
+        let rows = || atlas.space().iter();
         Space {
-            shares,
-            announced: (all * f64::from(step)).max(1.0),
+            addresses: Spread::of(rows().map(|row| (row.country, row.ipv4 as f64))),
+            sites: Spread::of(rows().map(|row| (row.country, row.ipv6 as f64))),
+            blocks: Spread::of(rows().map(|row| (row.country, row.ipv6_blocks as f64))),
         }
     }
 
-    fn share(&self, country: Country) -> f64 {
-        let share = self.shares.get(&country).copied().unwrap_or(0.0);
-        share.max(1.0 / f64::from(SPACE_ASKED))
+    /// What the space of a prefix is part of, and how large a part.
+    fn size(&self, prefix: Prefix, by: Size) -> (&Spread, f64) {
+        let (spread, size) = match by {
+            _ if !is_ipv6(prefix) => (&self.addresses, 2f64.powi(128 - i32::from(prefix.len))),
+            Size::Sites => (&self.sites, 2f64.powi((48 - i32::from(prefix.len)).max(0))),
+            Size::Blocks => (&self.blocks, 1.0),
+        };
+        (spread, size / spread.all)
     }
 
     /// For a place of `n` senders labelled with slot `label`: how many times as probable it is that the label is wrong than its kind alone
-    /// says, and how probable each slot is then. `slots` are the countries with their senders. `None` where its size is not known.
+    /// says, and how probable each slot is then. `slots` are the countries with their senders.
     ///
-    /// If it is country `d`'s, its number is negative binomial around `d`'s density times its size; a wrong place is
-    /// anywhere as probably as there is space.
+    /// A wrong place is anywhere as probably as there is space, and then has its senders as probably as that country's places do.
     fn odds(
         &self,
         prefix: Prefix,
         n: f64,
         label: usize,
-        slots: &[(Country, f64)],
-        uneven: f64,
+        slots: &[Crowd],
+        (filled, by): (Filled, Size),
     ) -> Option<(f64, Vec<f64>)> {
-        if prefix.len < 96 {
-            return None;
-        }
-        let size = 2f64.powi(128 - i32::from(prefix.len)) / self.announced;
-        // But for what all countries share.
-        let likelihood = |mean: f64| {
-            let mean = mean.max(1e-12);
-            n * mean.ln() - (n + uneven) * (mean + uneven).ln()
+        let (spread, size) = self.size(prefix, by);
+        let of = slots.get(label)?;
+        let family = usize::from(is_ipv6(prefix));
+        let own = spread.share(of.country);
+        let all = slots
+            .iter()
+            .map(|crowd| crowd.senders[family])
+            .sum::<f64>()
+            .max(1.0);
+        // Senders by space. Where there is hardly any space, as many as everywhere: few senders tell nothing there.
+        let density = |space: f64, senders: f64| (senders + UNSEEN) / (space + UNSEEN / all);
+        // How probable it is to hold such a place, as a logarithm, but for what all countries share.
+        let holds = |space: f64, senders: f64| match filled {
+            Filled::Hardly => density(space, senders).ln(),
+            Filled::Unevenly(shape) => {
+                // Negative binomial around the density times the place's size.
+                let mean = (density(space, senders) * size).max(1e-12);
+                n * mean.ln() - (n + shape) * (mean + shape).ln()
+            }
         };
-        let (country, senders) = *slots.get(label)?;
-        let own = self.share(country);
         // What the others of its country tell: it must not speak for itself.
-        let as_labelled = likelihood((senders - n + 0.5) / (own - size).max(0.05 * own) * size);
+        let as_labelled = holds((own - size).max(0.05 * own), (of.senders[family] - n).max(0.0));
         let mut to: Vec<f64> = slots
             .iter()
-            .map(|(country, senders)| {
-                let space = self.share(*country);
-                let ratio = (likelihood(senders / space * size) - as_labelled).min(30.0).exp();
+            .map(|crowd| {
+                let space = spread.share(crowd.country);
+                let ratio = (holds(space, crowd.senders[family]) - as_labelled)
+                    .min(30.0)
+                    .exp();
                 space / (1.0 - own).max(0.1) * ratio
             })
             .collect();
@@ -369,7 +439,8 @@ struct Cells {
 }
 
 impl Cells {
-    fn of(senders: &[Sender], atlas: &Atlas, seen: Seen) -> Cells {
+    /// `telling` are the senders whose number says something of a place, in address order; all where it is `None`.
+    fn of(senders: &[Sender], telling: Option<&[Sender]>, atlas: &Atlas, seen: Seen) -> Cells {
         let addresses: Vec<_> = senders.iter().map(|s| s.address).collect();
         let mut ids = Vec::with_capacity(addresses.len());
         atlas.lookup_all(&addresses, &mut ids);
@@ -384,7 +455,22 @@ impl Cells {
         let by_network = asns.len() >= NETWORKS_MIN;
 
         // One cell for each (unit, place): sorted runs instead of a map, since there may be a million sources.
-        let mut keyed: Vec<(u128, PlaceId, u64)> = ids
+        let is_machine = |address: Ipv6Addr| {
+            telling.is_none_or(|all| {
+                all.binary_search_by_key(&address, |sender| sender.address)
+                    .is_ok()
+            })
+        };
+        // A machine uses many addresses of its /64, and senders are in address order.
+        let mut last = None;
+        let mut tells = |address: Ipv6Addr| {
+            let site = match address.to_ipv4_mapped() {
+                Some(_) => address.to_bits(),
+                None => address.to_bits() >> 64,
+            };
+            is_machine(address) && last.replace(site) != Some(site)
+        };
+        let mut keyed: Vec<(u128, PlaceId, u64, bool)> = ids
             .iter()
             .zip(senders)
             .map(|(id, sender)| {
@@ -398,7 +484,7 @@ impl Cells {
                     };
                     sender.address.to_bits() >> bits
                 };
-                (unit, *id, sender.packets)
+                (unit, *id, sender.packets, tells(sender.address))
             })
             .collect();
         keyed.sort_unstable();
@@ -415,11 +501,15 @@ impl Cells {
                     place: run[0].1,
                     spot: Spot::of(run[0].1, atlas),
                     weight,
+                    telling: run.iter().filter(|r| r.3).count() as u64,
                 });
             }
             units += 1;
         }
         drop(keyed);
+        if !by_network {
+            in_order(&mut all);
+        }
         let units = group_units(&mut all, units as usize);
         let total: f64 = senders.iter().map(|s| s.packets as f64).sum();
         let squares: f64 = senders.iter().map(|s| (s.packets as f64).powi(2)).sum();
@@ -456,12 +546,13 @@ impl Cells {
     }
 }
 
-/// Places senders and gives their shares of the packets.
-pub fn place(senders: &[Sender], atlas: &Atlas, seen: Seen) -> Placement {
+/// Places senders and gives their shares of the packets. `telling` are those of them that are machines: a forged address lies anywhere, so
+/// how many of them are in a place says nothing of it. `None` where all are.
+pub fn place(senders: &[Sender], telling: Option<&[Sender]>, atlas: &Atlas, seen: Seen) -> Placement {
     if senders.is_empty() {
         return Placement::default();
     }
-    let cells = Cells::of(senders, atlas, seen);
+    let cells = Cells::of(senders, telling, atlas, seen);
     let space = Space::of(atlas);
     fn counted<K>(rows: Vec<Row<K>>) -> Vec<Counted<K>> {
         let of = |row: Row<K>| Counted {
@@ -517,7 +608,7 @@ pub(crate) fn locate(senders: &[Sender], atlas: &Atlas, seen: Seen, usual: Optio
     if senders.is_empty() {
         return Location::default();
     }
-    let cells = Cells::of(senders, atlas, seen);
+    let cells = Cells::of(senders, None, atlas, seen);
     let space = Space::of(atlas);
     let list = |seed, listed| List {
         listed,
@@ -569,6 +660,45 @@ pub(crate) fn locate(senders: &[Sender], atlas: &Atlas, seen: Seen, usual: Optio
         networks,
         kinds: located(kinds),
         taken_out,
+    }
+}
+
+/// Numbers blocks anew by what is in them, not by address: the same senders under other addresses get the same draws.
+fn in_order(cells: &mut [Cell]) {
+    let mut units: Vec<_> = cells
+        .chunk_by(|a, b| a.unit == b.unit)
+        .map(|unit| {
+            let mut holds: Vec<_> = unit
+                .iter()
+                .map(|cell| {
+                    let Weight { packets, sources } = cell.weight;
+                    let Spot {
+                        country,
+                        asn,
+                        kind,
+                        prefix,
+                        ..
+                    } = cell.spot;
+                    (
+                        std::cmp::Reverse((packets, sources)),
+                        country,
+                        asn,
+                        kind,
+                        prefix.len,
+                    )
+                })
+                .collect();
+            holds.sort_unstable();
+            (holds, unit[0].unit)
+        })
+        .collect();
+    units.sort_unstable();
+    let mut number = vec![0; units.len()];
+    for (rank, (_, unit)) in units.iter().enumerate() {
+        number[*unit as usize] = rank as u32;
+    }
+    for cell in cells {
+        cell.unit = number[cell.unit as usize];
     }
 }
 
@@ -698,10 +828,18 @@ struct Heavy {
     to: Vec<f32>,
 }
 
-/// Labels that may be wrong: heavy places one by one, by kind of label and the most doubtful first, and what is left by slot.
+/// Places whose labels are wrong in part, as their odds say.
+struct Light {
+    odds: f64,
+    all: f64,
+    /// By slot.
+    shares: Vec<f64>,
+}
+
+/// Labels that may be wrong: heavy places one by one, by kind of label and the most doubtful first, and what is left by odds and slot.
 struct Labels {
     heavy: Vec<Vec<Heavy>>,
-    light: Vec<Vec<f64>>,
+    light: Vec<Vec<Light>>,
 }
 
 impl Cells {
@@ -819,16 +957,14 @@ impl Cells {
         }
         let total: f64 = counts.iter().sum();
         let by_sources = measure == Measure::Sources;
-        // Where no space is asked for, how uneven it is does not matter.
-        let turns = if list.space.is_some() {
-            UNEVEN.as_slice()
-        } else {
-            &UNEVEN[..1]
+        let places = Places::of(&self.all, measure, (slots, slot_of), label);
+        let labels: Vec<Labels> = match list.space {
+            None => vec![places.labels(None, slots, total)],
+            Some(space) => TURNS
+                .iter()
+                .map(|turn| places.labels(Some((space, *turn)), slots, total))
+                .collect(),
         };
-        let labels: Vec<Labels> = turns
-            .iter()
-            .map(|uneven| self.labels(list, measure, (slots, slot_of), label, total, *uneven))
-            .collect();
         let given = self.given(measure, slot_of);
         // What was not seen, by the square root of its part: of the units, of the packets, of the sources.
         let units = if by_sources {
@@ -948,91 +1084,128 @@ impl Cells {
         });
         given
     }
+}
 
-    fn labels(
-        &self,
-        list: &List<'_>,
+/// A place that has a label, with what came from it.
+struct Labelled {
+    label: usize,
+    slot: u32,
+    prefix: Prefix,
+    weight: u64,
+    telling: u64,
+    id: PlaceId,
+}
+
+/// All of them, the heaviest first, and the senders of each slot's country.
+struct Places {
+    all: Vec<Labelled>,
+    crowds: Vec<Crowd>,
+}
+
+impl Places {
+    fn of(
+        cells: &[Cell],
         measure: Measure,
         (slots, slot_of): (usize, &[u32]),
         label: &impl Fn(&Spot) -> Option<usize>,
-        total: f64,
-        uneven: f64,
-    ) -> Labels {
-        struct Place {
-            id: PlaceId,
-            label: usize,
-            slot: u32,
-            prefix: Prefix,
-            share: f64,
-            senders: f64,
-        }
-        let mut places: Vec<Place> = Vec::new();
-        let mut countries = vec![(Country::UNKNOWN, 0.0); slots];
-        for (cell, slot) in self.all.iter().zip(slot_of) {
-            let senders = cell.weight.sources as f64;
-            let country = &mut countries[*slot as usize];
-            *country = (cell.spot.country, country.1 + senders);
+    ) -> Places {
+        let none = Crowd {
+            country: Country::UNKNOWN,
+            senders: [0.0; 2],
+        };
+        let mut crowds = vec![none; slots];
+        let mut all: Vec<Labelled> = Vec::new();
+        for (cell, slot) in cells.iter().zip(slot_of) {
+            let crowd = &mut crowds[*slot as usize];
+            crowd.country = cell.spot.country;
+            crowd.senders[usize::from(is_ipv6(cell.spot.prefix))] += cell.telling as f64;
             if let Some(label) = label(&cell.spot) {
-                places.push(Place {
-                    id: cell.place,
+                all.push(Labelled {
                     label,
                     slot: *slot,
                     prefix: cell.spot.prefix,
-                    share: measure.of(cell.weight) / total,
-                    senders,
+                    weight: match measure {
+                        Measure::Packets => cell.weight.packets,
+                        Measure::Sources => cell.weight.sources,
+                    },
+                    telling: cell.telling,
+                    id: cell.place,
                 });
             }
         }
-        countries.truncate(slots - 1);
-        places.sort_unstable_by_key(|place| place.id);
-        places.dedup_by(|later, earlier| {
+        crowds.truncate(slots - 1);
+        all.sort_unstable_by_key(|place| place.id);
+        all.dedup_by(|later, earlier| {
             let same = later.id == earlier.id;
             if same {
-                earlier.share += later.share;
-                earlier.senders += later.senders;
+                earlier.weight += later.weight;
+                earlier.telling += later.telling;
             }
             same
         });
-        if places.len() > PLACES_MAX {
-            places.select_nth_unstable_by(PLACES_MAX, |a, b| {
-                b.share.total_cmp(&a.share).then(a.id.cmp(&b.id))
-            });
-            places[..PLACES_MAX].sort_unstable_by_key(|place| place.id);
-        }
+        // Not by address: the same places under other addresses get the same draws.
+        all.sort_unstable_by_key(|place| {
+            let Labelled {
+                label,
+                slot,
+                prefix,
+                weight,
+                telling,
+                ..
+            } = place;
+            (std::cmp::Reverse(*weight), *slot, *label, prefix.len, *telling)
+        });
+        Places { all, crowds }
+    }
+
+    /// What of them may be wrong, by what is in them where that is asked.
+    fn labels(&self, by: Option<(&Space, (Filled, Size))>, slots: usize, total: f64) -> Labels {
         let mut labels = Labels {
             heavy: (0..RIGHT.len()).map(|_| Vec::new()).collect(),
-            light: vec![Vec::new(); RIGHT.len()],
+            light: (0..RIGHT.len()).map(|_| Vec::new()).collect(),
         };
-        for (at, place) in places.iter().enumerate() {
-            if at >= PLACES_MAX {
-                let light = &mut labels.light[place.label];
-                light.resize(slots, 0.0);
-                light[place.slot as usize] += place.share;
-                continue;
+        // Places alike have the same odds, and most of the light ones are like others.
+        let mut known: BTreeMap<(u32, u8, u64), (f64, Vec<f32>)> = BTreeMap::new();
+        let mut light: BTreeMap<(usize, i32), Light> = BTreeMap::new();
+        for (at, place) in self.all.iter().enumerate() {
+            let share = place.weight as f64 / total;
+            let alike = (place.slot, place.prefix.len, place.telling);
+            let (odds, to) = known.entry(alike).or_insert_with(|| {
+                let by_space = by.and_then(|(space, turn)| {
+                    let label = place.slot as usize;
+                    space.odds(place.prefix, place.telling as f64, label, &self.crowds, turn)
+                });
+                let (odds, to) = by_space.unwrap_or((1.0, Vec::new()));
+                let mut sum = 0.0;
+                let sums = to.into_iter().map(|weight| {
+                    sum += weight as f32;
+                    sum
+                });
+                (odds, sums.collect())
+            });
+            if at < PLACES_MAX {
+                labels.heavy[place.label].push(Heavy {
+                    slot: place.slot,
+                    share,
+                    odds: *odds,
+                    to: to.clone(),
+                });
+            } else {
+                // Of the light ones only the means matter, so those of nearly the same odds are one.
+                let class = (2.0 * odds.log2()).round() as i32;
+                let light = light.entry((place.label, class)).or_insert_with(|| Light {
+                    odds: 0.0,
+                    all: 0.0,
+                    shares: vec![0.0; slots],
+                });
+                light.odds += *odds * share;
+                light.all += share;
+                light.shares[place.slot as usize] += share;
             }
-            let by_space = list.space.and_then(|space| {
-                space.odds(
-                    place.prefix,
-                    place.senders,
-                    place.slot as usize,
-                    &countries,
-                    uneven,
-                )
-            });
-            let (odds, to) = by_space.unwrap_or((1.0, Vec::new()));
-            let mut sum = 0.0;
-            labels.heavy[place.label].push(Heavy {
-                slot: place.slot,
-                share: place.share,
-                odds,
-                to: to
-                    .into_iter()
-                    .map(|weight| {
-                        sum += weight as f32;
-                        sum
-                    })
-                    .collect(),
-            });
+        }
+        for ((label, _), mut of) in light {
+            of.odds /= of.all.max(f64::MIN_POSITIVE);
+            labels.light[label].push(of);
         }
         for heavy in &mut labels.heavy {
             heavy.sort_by(|a, b| b.odds.total_cmp(&a.odds));
@@ -1116,7 +1289,6 @@ impl Labels {
                     0.0
                 }
             };
-            let uniform = |random: &mut Pcg64Mcg| (random.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
             for block in heavy.chunks(BLOCK) {
                 // From one place that may be wrong to the next: a geometric number of places on at the block's highest rate, and of those
                 // by chance as many as the place's own rate wants.
@@ -1133,8 +1305,7 @@ impl Labels {
                         let share = scaled(slot, place.share);
                         p[slot] -= share;
                         let to = match place.to.last() {
-                            // Every other time by the shares alone: densities are no more than a hint of where.
-                            Some(all) if *all > 0.0 && random.next_u64() >> 63 == 0 => {
+                            Some(all) if *all > 0.0 => {
                                 let u = uniform(random) as f32 * all;
                                 Some(place.to.partition_point(|sum| *sum <= u).min(place.to.len() - 1))
                             }
@@ -1155,11 +1326,13 @@ impl Labels {
                     0.0
                 }
             };
-            let lost: Vec<f64> = light
-                .iter()
-                .enumerate()
-                .map(|(slot, share)| of_kind * scaled(slot, *share))
-                .collect();
+            let mut lost = vec![0.0; from.len()];
+            for light in light {
+                let rate = rate(light.odds);
+                for (slot, (lost, share)) in lost.iter_mut().zip(&light.shares).enumerate() {
+                    *lost += rate * scaled(slot, *share);
+                }
+            }
             let all: f64 = lost
                 .iter()
                 .zip(&from)
@@ -1171,6 +1344,11 @@ impl Labels {
         }
         p.iter_mut().for_each(|share| *share = share.clamp(0.0, 1.0));
     }
+}
+
+/// A number from 0 to below 1.
+fn uniform(random: &mut Pcg64Mcg) -> f64 {
+    (random.next_u64() >> 11) as f64 / (1u64 << 53) as f64
 }
 
 /// Another slot than this, drawn in proportion to the shares; none where there is no other.
@@ -1266,6 +1444,7 @@ mod tests {
                         packets: sources,
                         sources,
                     },
+                    telling: sources,
                 });
             }
         }
@@ -1372,7 +1551,7 @@ mod tests {
                 vec![],
                 vec![],
             ],
-            light: vec![vec![0.0; 3], vec![0.0; 3], vec![], vec![], vec![]],
+            light: (0..5).map(|_| Vec::new()).collect(),
         };
         let mut moved = false;
         for draw in 0..200 {
@@ -1382,6 +1561,149 @@ mod tests {
             p.copy_from_slice(&base);
         }
         assert!(moved);
+    }
+
+    /// A space of two countries: one has four times as much of it as the other.
+    fn space() -> Space {
+        let rows = || [("US", 4.0e9), ("BR", 1.0e9)].map(|(code, size)| (country(code), size));
+        Space {
+            addresses: Spread::of(rows().into_iter()),
+            sites: Spread::of(rows().into_iter()),
+            blocks: Spread::of(rows().map(|(country, size)| (country, size / 1e6)).into_iter()),
+        }
+    }
+
+    #[test]
+    fn what_is_in_a_place_makes_its_label_more_doubtful_and_never_less() {
+        let space = space();
+        let crowd = |code: &str, senders: f64| Crowd {
+            country: country(code),
+            senders: [senders; 2],
+        };
+        for prefix in ["8.8.8.0/24", "2600:1::/32"] {
+            let prefix: Prefix = prefix.parse().unwrap();
+            for turn in TURNS {
+                // All of a country's senders in one place: as if it were another's.
+                let lonely = [crowd("US", 20.0), crowd("BR", 3_000.0)];
+                let (odds, to) = space.odds(prefix, 20.0, 0, &lonely, turn).unwrap();
+                assert!(odds > 20.0, "{prefix} {turn:?}: {odds}");
+                assert!(to[0] == 0.0 && to[1] > 0.0);
+                // One of many places of the country that has most of them.
+                let (odds, _) = space.odds(prefix, 20.0, 1, &lonely, turn).unwrap();
+                assert!((1.0..3.0).contains(&odds), "{prefix} {turn:?}: {odds}");
+            }
+        }
+        // Where nothing is told, its kind alone tells.
+        let nobody = [crowd("US", 0.0), crowd("BR", 0.0)];
+        let prefix: Prefix = "8.8.8.0/24".parse().unwrap();
+        for turn in TURNS {
+            let (odds, _) = space.odds(prefix, 0.0, 0, &nobody, turn).unwrap();
+            assert!((1.0..2.0).contains(&odds), "{turn:?}: {odds}");
+        }
+    }
+
+    /// Half of the sources are forged, and lie everywhere: what the others tell of the places stays what it is without them.
+    #[test]
+    fn forged_addresses_tell_nothing_of_places() {
+        let atlas = Atlas::embedded();
+        let mut draw = crate::tests::Draw(11);
+        let mut announced = |of: Option<&str>| loop {
+            let address = draw.below(1 << 32) as u32;
+            let place = atlas.lookup(std::net::Ipv4Addr::from_bits(address).to_ipv6_mapped());
+            if place.routed && of.is_none_or(|code| place.country == country(code)) {
+                return crate::tests::sender(address, 50, 10);
+            }
+        };
+        let mut machines: Vec<Sender> = (0..400).map(|n| announced(Some(["BR", "VN"][n % 2]))).collect();
+        machines.sort_unstable();
+        machines.dedup_by_key(|sender| sender.address);
+        let forged: Vec<Sender> = (0..4_000).map(|_| announced(None)).collect();
+        let all = detect::judge::join_senders(&[&machines, &forged]);
+        let seen = Seen::ALL;
+        let told = Cells::of(&all, Some(&machines), &atlas, seen);
+        let telling: u64 = told.all.iter().map(|cell| cell.telling).sum();
+        let sources: u64 = told.all.iter().map(|cell| cell.weight.sources).sum();
+        assert_eq!((telling, sources), (machines.len() as u64, all.len() as u64));
+        assert!(told.all.iter().filter(|cell| cell.telling > 0).all(|cell| {
+            let code = cell.spot.country.to_string();
+            code == "BR" || code == "VN"
+        }));
+    }
+
+    #[test]
+    fn addresses_of_one_64_are_one_machine() {
+        let atlas = Atlas::embedded();
+        let base = "2804:14c:1::".parse::<Ipv6Addr>().unwrap().to_bits();
+        let senders: Vec<Sender> = (0..64)
+            .map(|n| Sender {
+                address: Ipv6Addr::from_bits(base | u128::from(n / 16u64) << 64 | u128::from(n)),
+                ..crate::tests::sender(1, 50, 10)
+            })
+            .collect();
+        let cells = Cells::of(&senders, None, &atlas, Seen::ALL);
+        let telling: u64 = cells.all.iter().map(|cell| cell.telling).sum();
+        assert_eq!(telling, 4);
+    }
+
+    /// The atlas of a bundle without addresses: other addresses, the same places, and nothing of the rest but how much there is.
+    #[test]
+    fn moved_addresses_have_the_same_intervals() {
+        let atlas = Atlas::embedded();
+        // The second byte is turned over outside special-purpose space: 1 to 9 and 11 to 99.
+        let turn = |address: Ipv6Addr| match address.to_ipv4_mapped().map(|v4| v4.octets()) {
+            Some([1..=9 | 11..=99, ..]) => Ipv6Addr::from_bits(address.to_bits() ^ 0x00ff_0000),
+            _ => address,
+        };
+        let mut draw = crate::tests::Draw(3);
+        let mut senders: Vec<Sender> = Vec::new();
+        while senders.len() < 600 {
+            let first = 1 + draw.below(99) as u32;
+            let address = first << 24 | draw.below(1 << 24) as u32;
+            if atlas
+                .lookup(std::net::Ipv4Addr::from_bits(address).to_ipv6_mapped())
+                .routed
+            {
+                // Many alike: ties must not be broken by address.
+                senders.push(crate::tests::sender(address, 50, 1 + draw.below(3)));
+            }
+        }
+        for few in [12, 600] {
+            let mut senders = senders[..few].to_vec();
+            senders.sort_unstable();
+            senders.dedup_by_key(|sender| sender.address);
+            let addresses: Vec<Ipv6Addr> = senders.iter().map(|sender| sender.address).collect();
+            let mut ids = Vec::new();
+            atlas.lookup_all(&addresses, &mut ids);
+            let mut moved = |prefix: Prefix| match prefix.len {
+                104.. => Prefix::of(turn(prefix.base), prefix.len),
+                _ => prefix,
+            };
+            let parts = atlas.moved(&mut moved, &|id| ids.contains(&id));
+            let other = Atlas::from_bytes(parts.write()).unwrap();
+            let mut elsewhere: Vec<Sender> = senders
+                .iter()
+                .map(|sender| Sender {
+                    address: turn(sender.address),
+                    ..*sender
+                })
+                .collect();
+            elsewhere.sort_unstable();
+            for seen in [
+                Seen::ALL,
+                Seen {
+                    packets: 0.05,
+                    kept: 1.0,
+                    sources: 0.5,
+                },
+            ] {
+                let (a, b) = (
+                    locate(&senders, &atlas, seen, None),
+                    locate(&elsewhere, &other, seen, None),
+                );
+                assert_eq!(a.countries, b.countries);
+                assert_eq!(a.kinds, b.kinds);
+            }
+        }
     }
 
     /// Truth drawn as the model says it is: labels of whole places wrong at a rate of their kind. The intervals must hold it as often as
