@@ -118,15 +118,15 @@ impl fmt::Display for Prefix {
     }
 }
 
-/// What kind of network an address is in. Unknown is the ordinary case: access networks are not listed one by one.
+/// What kind of network an address is in. The table of kinds has the largest networks and those that matter most; it is not whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Kind {
-    /// Not in the table of kinds: most often an access network.
+    /// Not in the table of kinds: a smaller access network, a company, a university, an authority.
     Unknown,
-    /// Access network (fixed line), where listed as one.
+    /// Provider of fixed lines to homes and offices, also where mobile customers share its number.
     Access,
-    /// Mobile network.
+    /// Mobile operator.
     Mobile,
     /// Hosting or cloud.
     Hosting,

@@ -743,13 +743,13 @@ fn located<K>(
         numbers("Of the machines"),
         numbers("Machines"),
         numbers("More than half"),
-        numbers("Largest"),
+        numbers("Largest (rank)"),
     ];
     if usual {
         columns.extend([numbers("Usual share of the audience"), numbers("Times the usual")]);
     }
     let caption = format!(
-        "{caption}: shares with 95 % intervals; the probability that it has more than half of the packets, and that it has the most"
+        "{caption}: shares with 95 % intervals; the probability that it has more than half of the packets, and that it has the most; the 95 % interval of its rank"
     );
     rows(&caption, &columns, list, |row, bar| {
         html! {
@@ -760,7 +760,7 @@ fn located<K>(
                 td.num { (interval(row.by_sources)) }
                 td.num { (count(row.distinct)) }
                 td.num { (chance(row.majority)) }
-                td.num { (chance(row.first)) }
+                td.num { (chance(row.first)) " (" (row.rank.0) @if row.rank.1 > row.rank.0 { "–" (row.rank.1) } ")" }
                 @if usual {
                     td.num { @if let Some(usual) = row.usual { (interval(usual)) } @else { "not known" } }
                     td.num { @if let Some(over) = row.over { (plain(over.estimate)) " [" (plain(over.low)) ", " (plain(over.high)) "]" } @else { "not known" } }
@@ -844,7 +844,8 @@ fn network_name(asn: u32, name: &str) -> Markup {
 
 fn kind_name(kind: Kind) -> &'static str {
     match kind {
-        Kind::Unknown => "not listed, mostly access networks",
+        Kind::Unknown => "not listed: smaller providers, companies, universities",
+        Kind::Access => "access: homes and offices",
         Kind::Proxy => "VPN or proxy",
         Kind::Hosting => "hosting or cloud",
         Kind::Reserved => "special-purpose space",
@@ -1177,6 +1178,8 @@ mod tests {
             distinct: (estimate * 5_070.0) as u64,
             majority: if estimate > 0.5 { 0.97 } else { 0.0 },
             first: if estimate > 0.2 { 0.81 } else { 0.04 },
+            top_five: 0.9,
+            rank: (1, 4),
             usual: Some(share(usual, usual * 0.9, usual * 1.1)),
             over: Some(share(
                 estimate / usual,

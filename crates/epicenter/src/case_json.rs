@@ -189,6 +189,8 @@ fn senders(sources: &Sources) -> Value {
             "distinct": row.distinct,
             "majority": round(row.majority),
             "first": round(row.first),
+            "top_five": round(row.top_five),
+            "rank": { "low": row.rank.0, "high": row.rank.1 },
             "usual": row.usual.map(share),
             "over": row.over.map(share),
         });

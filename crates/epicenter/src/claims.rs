@@ -1201,6 +1201,8 @@ mod tests {
                             distinct: (part * 17_478.0) as u64,
                             majority: 0.0,
                             first: if *code == "US" { 0.9 } else { 0.02 },
+                            top_five: 0.5,
+                            rank: (1, 9),
                             usual: None,
                             over: None,
                         })

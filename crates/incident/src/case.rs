@@ -390,6 +390,10 @@ pub struct Located<K> {
     pub majority: f64,
     /// Probability that it has the largest share of the packets.
     pub first: f64,
+    /// Probability that it has one of the five largest.
+    pub top_five: f64,
+    /// Its rank by packets, from 1: the 95 % interval.
+    pub rank: (u32, u32),
     /// Its share of the clients of the normal audience, where that is known.
     pub usual: Option<Share>,
     /// Share of the packets over the usual share: above 1, it has more part in the attack than in the audience.

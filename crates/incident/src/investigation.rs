@@ -471,6 +471,8 @@ fn senders(senders: trace::Senders) -> Senders {
                 distinct: row.distinct,
                 majority: row.majority,
                 first: row.first,
+                top_five: row.top_five,
+                rank: row.rank,
                 usual: row.usual.map(share),
                 over: row.over.map(share),
             }

@@ -479,6 +479,8 @@ struct Row {
     distinct: u64,
     majority: f64,
     first: Option<f64>,
+    /// The interval of its rank, and the probability of one of the first five.
+    rank: Option<((u32, u32), f64)>,
     usual: Option<Share>,
     over: Option<Share>,
 }
@@ -493,6 +495,7 @@ impl Row {
             distinct: located.distinct,
             majority: located.majority,
             first: Some(located.first),
+            rank: Some((located.rank, located.top_five)),
             usual: located.usual,
             over: located.over,
         }
@@ -508,6 +511,7 @@ impl Row {
             distinct,
             majority: above_half(share),
             first: None,
+            rank: None,
             usual: None,
             over: None,
         }
@@ -885,12 +889,18 @@ fn place_sentences(seen: &[&Incident], places: &Places, part: &Part) -> Vec<Stri
         };
         match rank.and_then(|rank| rows.get(rank).map(|row| (rank, row))) {
             Some((rank, row)) if one => {
+                let chance = |probability: f64| (probability * 100.0).clamp(1.0, 99.0);
                 let first = row.first.map_or(String::new(), |first| {
-                    let first = (first * 100.0).clamp(1.0, 99.0);
-                    format!(" (first with a probability of {first:.0} %)")
+                    format!(" (first with a probability of {:.0} %", chance(first))
+                });
+                let range = row.rank.map_or(String::new(), |((best, worst), top_five)| {
+                    format!(
+                        ", among the first five with {:.0} %; 95 % interval of the rank {best} to {worst})",
+                        chance(top_five)
+                    )
                 });
                 says.push(format!(
-                    "That is rank {} of {}{first}{others}.",
+                    "That is rank {} of {}{first}{range}{others}.",
                     rank + 1,
                     rows.len()
                 ));
@@ -2124,6 +2134,8 @@ mod tests {
             distinct,
             majority,
             first,
+            top_five: first,
+            rank: (1, 9),
             usual: Some(share(estimate, estimate * 0.9, estimate * 1.1)),
             over: Some(share(1.0, 0.6, 1.5)),
         }

@@ -336,9 +336,19 @@ fn stated(incident: &Value, truth: &Value, out: &mut Vec<(f64, bool)>) {
     for row in rows(&incident["sources"]["senders"]["countries"]) {
         let share = truths.iter().find(|truth| truth["key"] == row["code"]);
         let share = share.and_then(|truth| truth["share"].as_f64()).unwrap_or(0.0);
+        // With fewer countries, who is fifth is nobody's to say.
+        let top_five = if truths.len() >= 5 {
+            &row["top_five"]
+        } else {
+            &Value::Null
+        };
         for (probability, holds) in [
             (&row["majority"], share > 0.5),
             (&row["first"], first["key"] == row["code"]),
+            (
+                top_five,
+                truths.iter().take(5).any(|truth| truth["key"] == row["code"]),
+            ),
         ] {
             out.extend(probability.as_f64().map(|probability| (probability, holds)));
         }

@@ -203,6 +203,10 @@ pub struct Located<K> {
     pub majority: f64,
     /// Probability that it has the largest share of the packets.
     pub first: f64,
+    /// Probability that it has one of the five largest.
+    pub top_five: f64,
+    /// Its rank by packets among those that are listed, from 1: the 95 % interval.
+    pub rank: (u32, u32),
     /// Its share of the normal clients, where they are known.
     pub usual: Option<Interval>,
     /// Its share of the packets over its share of the clients.
@@ -454,7 +458,8 @@ impl Cells {
         asns.dedup();
         let by_network = asns.len() >= NETWORKS_MIN;
 
-        // One cell for each (unit, place): sorted runs instead of a map, since there may be a million sources.
+        // One cell for each (unit, place): sorted runs instead of a map, since there may be a million sources. In address order those of
+        // one place lie side by side, and are put together before they are sorted.
         let is_machine = |address: Ipv6Addr| {
             telling.is_none_or(|all| {
                 all.binary_search_by_key(&address, |sender| sender.address)
@@ -470,43 +475,63 @@ impl Cells {
             };
             is_machine(address) && last.replace(site) != Some(site)
         };
-        let mut keyed: Vec<(u128, PlaceId, u64, bool)> = ids
-            .iter()
-            .zip(senders)
-            .map(|(id, sender)| {
-                let unit = if by_network {
-                    u128::from(atlas.place(*id).asn)
-                } else {
-                    let bits = if sender.address.to_ipv4_mapped().is_some() {
-                        8
+        struct Run {
+            unit: u128,
+            place: PlaceId,
+            weight: Weight,
+            telling: u64,
+        }
+        let mut runs: Vec<Run> = Vec::new();
+        for (&place, sender) in ids.iter().zip(senders) {
+            let telling = u64::from(tells(sender.address));
+            let block = if sender.address.to_ipv4_mapped().is_some() {
+                sender.address.to_bits() >> 8
+            } else {
+                sender.address.to_bits() >> 80
+            };
+            let is_same = |run: &Run| run.place == place && (by_network || run.unit == block);
+            match runs.last_mut().filter(|run| is_same(run)) {
+                Some(run) => {
+                    run.weight.packets += sender.packets;
+                    run.weight.sources += 1;
+                    run.telling += telling;
+                }
+                None => runs.push(Run {
+                    unit: if by_network {
+                        u128::from(atlas.place(place).asn)
                     } else {
-                        80
-                    };
-                    sender.address.to_bits() >> bits
-                };
-                (unit, *id, sender.packets, tells(sender.address))
-            })
-            .collect();
-        keyed.sort_unstable();
+                        block
+                    },
+                    place,
+                    weight: Weight {
+                        packets: sender.packets,
+                        sources: 1,
+                    },
+                    telling,
+                }),
+            }
+        }
+        runs.sort_unstable_by_key(|run| (run.unit, run.place));
         let mut all: Vec<Cell> = Vec::new();
         let mut units = 0;
-        for of_unit in keyed.chunk_by(|a, b| a.0 == b.0) {
-            for run in of_unit.chunk_by(|a, b| a.1 == b.1) {
-                let weight = Weight {
-                    packets: run.iter().map(|r| r.2).sum(),
-                    sources: run.len() as u64,
-                };
+        for of_unit in runs.chunk_by(|a, b| a.unit == b.unit) {
+            for of_place in of_unit.chunk_by(|a, b| a.place == b.place) {
+                let mut weight = Weight::default();
+                for run in of_place {
+                    weight.packets += run.weight.packets;
+                    weight.sources += run.weight.sources;
+                }
                 all.push(Cell {
                     unit: units,
-                    place: run[0].1,
-                    spot: Spot::of(run[0].1, atlas),
+                    place: of_place[0].place,
+                    spot: Spot::of(of_place[0].place, atlas),
                     weight,
-                    telling: run.iter().filter(|r| r.3).count() as u64,
+                    telling: of_place.iter().map(|run| run.telling).sum(),
                 });
             }
             units += 1;
         }
-        drop(keyed);
+        drop(runs);
         if !by_network {
             in_order(&mut all);
         }
@@ -625,6 +650,8 @@ pub(crate) fn locate(senders: &[Sender], atlas: &Atlas, seen: Seen, usual: Optio
             distinct: row.distinct,
             majority: row.packets.majority,
             first: row.packets.first,
+            top_five: row.packets.top_five,
+            rank: row.packets.rank,
             usual: row.usual,
             over: row.over,
         };
@@ -651,6 +678,8 @@ pub(crate) fn locate(senders: &[Sender], atlas: &Atlas, seen: Seen, usual: Optio
             distinct: row.distinct,
             majority: row.majority,
             first: row.first,
+            top_five: row.top_five,
+            rank: row.rank,
             usual: row.usual,
             over: row.over,
         },
@@ -770,6 +799,8 @@ struct Said {
     interval: Interval,
     majority: f64,
     first: f64,
+    top_five: f64,
+    rank: (u32, u32),
 }
 
 struct Row<K> {
@@ -806,6 +837,16 @@ fn random(seed: u64, measure: Measure, draw: usize) -> Pcg64Mcg {
 fn quantile(sorted: &[f64], q: f64, otherwise: f64) -> f64 {
     let at = ((sorted.len() as f64 - 1.0) * q).round();
     sorted.get(at as usize).copied().unwrap_or(otherwise)
+}
+
+/// The 95 % interval of drawn ranks.
+fn bounds(ranks: &mut [u32]) -> (u32, u32) {
+    ranks.sort_unstable();
+    let at = |q: f64| {
+        let place = ((ranks.len() as f64 - 1.0) * q).round() as usize;
+        ranks.get(place).copied().unwrap_or(0)
+    };
+    (at(0.025), at(0.975))
 }
 
 /// The interval of drawn values around an estimate.
@@ -895,14 +936,17 @@ impl Cells {
         let mut taken = packets.taken;
         let taken_out = interval(&mut taken, packets.taken_estimate).clamped();
         let clients = list.usual.map_or(0.0, |usual| usual.clients);
-        let mut leads = vec![0u32; shown];
+        // The rank of each in each draw.
+        let mut ranks = vec![vec![0u32; DRAWS]; shown];
+        let mut by_share: Vec<(f64, usize)> = Vec::with_capacity(shown);
         for draw in 0..DRAWS {
-            let best = (0..shown).max_by(|a, b| {
-                let of = |slot: usize| packets.values[slot].get(draw).copied().unwrap_or(0.0);
-                of(*a).total_cmp(&of(*b)).then(b.cmp(a))
-            });
-            if let Some(best) = best {
-                leads[best] += 1;
+            by_share.clear();
+            by_share.extend(
+                (0..shown).map(|slot| (packets.values[slot].get(draw).copied().unwrap_or(0.0), slot)),
+            );
+            by_share.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+            for (rank, (_, slot)) in (1..).zip(&by_share) {
+                ranks[*slot][draw] = rank;
             }
         }
         let probability = |n: usize| (n as f64 + 0.5) / (DRAWS as f64 + 1.0);
@@ -926,7 +970,9 @@ impl Cells {
                 packets: Said {
                     interval: interval(&mut values, estimate).clamped(),
                     majority,
-                    first: probability(leads[slot] as usize),
+                    first: probability(ranks[slot].iter().filter(|rank| **rank == 1).count()),
+                    top_five: probability(ranks[slot].iter().filter(|rank| **rank <= 5).count()),
+                    rank: bounds(&mut ranks[slot]),
                 },
                 sources,
                 distinct: weight.sources,
@@ -1531,6 +1577,12 @@ mod tests {
         let sum: f64 = rows.iter().map(|row| row.packets.interval.estimate).sum();
         assert!((sum - 1.0).abs() < 1e-9);
         assert!(rows.iter().map(|row| row.packets.first).sum::<f64>() < 1.01);
+        // Each draw has one first and five among the first five, and the interval of ranks holds the place in the list.
+        assert!((rows.iter().map(|row| row.packets.top_five).sum::<f64>() - 5.0).abs() < 0.05);
+        for (place, row) in (1..).zip(&rows) {
+            let (best, worst) = row.packets.rank;
+            assert!((best..=worst).contains(&place), "{}: {best} {worst}", row.key);
+        }
         let mut p = vec![0.5, 0.3, 0.2];
         let base = p.clone();
         let heavy = |slot: u32, share: f64, odds: f64| Heavy {
