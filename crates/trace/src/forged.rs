@@ -13,7 +13,7 @@
 //! | ttl of one | addresses that show very different TTLs | the same |
 //! | handshake | sources that completed a handshake receive at their address | RFC 4987 |
 //! | spread | distinct /16 networks against a uniform draw | Moore, Voelker, Savage, USENIX Security 2001 |
-//! | repeats | packets per source, and the size of the pool that they are drawn from | birthday estimate |
+//! | repeats | packets per source (in IPv6 per /64), and the size of the pool that they are drawn from | birthday estimate |
 //! | rates | variance of the packets from each source against that of drawing each packet's address anew | Poisson |
 //! | density | blocks of 256 addresses that are full | judgement |
 //!

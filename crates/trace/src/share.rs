@@ -370,63 +370,114 @@ impl Space {
         }
     }
 
-    /// What the space of a prefix is part of, and how large a part.
-    fn size(&self, prefix: Prefix, by: Size) -> (&Spread, f64) {
-        let (spread, size) = match by {
-            _ if !is_ipv6(prefix) => (&self.addresses, 2f64.powi(128 - i32::from(prefix.len))),
-            Size::Sites => (&self.sites, 2f64.powi((48 - i32::from(prefix.len)).max(0))),
-            Size::Blocks => (&self.blocks, 1.0),
-        };
-        (spread, size / spread.all)
+    /// How full of senders each slot's country is, for each family, where IPv6 is measured like this. `slots` are the countries with
+    /// their senders.
+    fn full(&self, slots: &[Crowd], (filled, by): (Filled, Size)) -> [Full<'_>; 2] {
+        [0, 1].map(|family| {
+            let spread = match (family, by) {
+                (0, _) => &self.addresses,
+                (_, Size::Sites) => &self.sites,
+                (_, Size::Blocks) => &self.blocks,
+            };
+            let all = slots
+                .iter()
+                .map(|crowd| crowd.senders[family])
+                .sum::<f64>()
+                .max(1.0);
+            let of_slots: Vec<OfSlot> = slots
+                .iter()
+                .map(|crowd| {
+                    let (space, senders) = (spread.share(crowd.country), crowd.senders[family]);
+                    let density = density(space, senders, all);
+                    OfSlot {
+                        space,
+                        senders,
+                        density,
+                        log: density.ln(),
+                    }
+                })
+                .collect();
+            Full {
+                filled,
+                by,
+                spread,
+                all,
+                expected: of_slots.iter().map(|of| of.space * of.density).sum(),
+                of_slots,
+            }
+        })
     }
+}
 
+/// Senders by space. Where there is hardly any space, as many as everywhere: few senders tell nothing there.
+fn density(space: f64, senders: f64, all: f64) -> f64 {
+    (senders + UNSEEN) / (space + UNSEEN / all)
+}
+
+/// A country in the space of one family.
+struct OfSlot {
+    space: f64,
+    senders: f64,
+    density: f64,
+    log: f64,
+}
+
+/// How full of senders of one family countries are.
+struct Full<'a> {
+    filled: Filled,
+    by: Size,
+    spread: &'a Spread,
+    all: f64,
+    /// Densities, each as often as there is space.
+    expected: f64,
+    of_slots: Vec<OfSlot>,
+}
+
+impl Full<'_> {
     /// For a place of `n` senders labelled with slot `label`: how many times as probable it is that the label is wrong than its kind alone
-    /// says, and how probable each slot is then. `slots` are the countries with their senders.
+    /// says; and into `to`, where it is given, how probable each slot is then.
     ///
     /// A wrong place is anywhere as probably as there is space, and then has its senders as probably as that country's places do.
-    fn odds(
-        &self,
-        prefix: Prefix,
-        n: f64,
-        label: usize,
-        slots: &[Crowd],
-        (filled, by): (Filled, Size),
-    ) -> Option<(f64, Vec<f64>)> {
-        let (spread, size) = self.size(prefix, by);
-        let of = slots.get(label)?;
-        let family = usize::from(is_ipv6(prefix));
-        let own = spread.share(of.country);
-        let all = slots
-            .iter()
-            .map(|crowd| crowd.senders[family])
-            .sum::<f64>()
-            .max(1.0);
-        // Senders by space. Where there is hardly any space, as many as everywhere: few senders tell nothing there.
-        let density = |space: f64, senders: f64| (senders + UNSEEN) / (space + UNSEEN / all);
-        // How probable it is to hold such a place, as a logarithm, but for what all countries share.
-        let holds = |space: f64, senders: f64| match filled {
-            Filled::Hardly => density(space, senders).ln(),
+    fn odds(&self, prefix: Prefix, n: f64, label: usize, to: Option<&mut Vec<f64>>) -> Option<f64> {
+        let of = self.of_slots.get(label)?;
+        let size = match (is_ipv6(prefix), self.by) {
+            (false, _) => 2f64.powi(128 - i32::from(prefix.len)),
+            (true, Size::Sites) => 2f64.powi((48 - i32::from(prefix.len)).max(0)),
+            (true, Size::Blocks) => 1.0,
+        } / self.spread.all;
+        // What the others of its country tell: it must not speak for itself.
+        let rest = (of.space - size).max(0.05 * of.space);
+        let labelled = density(rest, (of.senders - n).max(0.0), self.all);
+        let elsewhere = (1.0 - of.space).max(0.1);
+        let log_size = size.ln();
+        // Negative binomial around the density times the place's size, but for what all countries share.
+        let holds = |shape: f64, log: f64| {
+            let log = (log + log_size).max(-27.0);
+            n * log - (n + shape) * (log.exp() + shape).ln()
+        };
+        let as_labelled = match self.filled {
+            Filled::Hardly => labelled,
+            Filled::Unevenly(shape) => holds(shape, labelled.ln()),
+        };
+        let weight = |(slot, of): (usize, &OfSlot)| match self.filled {
+            _ if slot == label => 0.0,
+            Filled::Hardly => of.space * of.density / as_labelled / elsewhere,
             Filled::Unevenly(shape) => {
-                // Negative binomial around the density times the place's size.
-                let mean = (density(space, senders) * size).max(1e-12);
-                n * mean.ln() - (n + shape) * (mean + shape).ln()
+                let ratio = (holds(shape, of.log) - as_labelled).min(30.0).exp();
+                of.space * ratio / elsewhere
             }
         };
-        // What the others of its country tell: it must not speak for itself.
-        let as_labelled = holds((own - size).max(0.05 * own), (of.senders[family] - n).max(0.0));
-        let mut to: Vec<f64> = slots
-            .iter()
-            .map(|crowd| {
-                let space = spread.share(crowd.country);
-                let ratio = (holds(space, crowd.senders[family]) - as_labelled)
-                    .min(30.0)
-                    .exp();
-                space / (1.0 - own).max(0.1) * ratio
-            })
-            .collect();
-        to[label] = 0.0;
-        let odds: f64 = to.iter().sum();
-        Some((odds.clamp(ODDS.0, ODDS.1), to))
+        let weights = self.of_slots.iter().enumerate().map(weight);
+        let odds: f64 = match (to, self.filled) {
+            (Some(to), _) => {
+                to.clear();
+                to.extend(weights);
+                to.iter().sum()
+            }
+            (None, Filled::Hardly) => (self.expected - of.space * of.density) / as_labelled / elsewhere,
+            (None, _) => weights.sum(),
+        };
+        Some(odds.clamp(ODDS.0, ODDS.1))
     }
 }
 
@@ -1142,9 +1193,15 @@ struct Labelled {
     id: PlaceId,
 }
 
-/// All of them, the heaviest first, and the senders of each slot's country.
+/// What light places have in common: label, slot, family, length of the prefix, and senders to a power of two.
+type Alike = (usize, u32, bool, u8, u64);
+
+/// All of them, and the senders of each slot's country.
 struct Places {
-    all: Vec<Labelled>,
+    /// The heaviest, at most [`PLACES_MAX`], in an order that does not depend on addresses.
+    heavy: Vec<Labelled>,
+    /// The others, with a prefix like theirs and their weight.
+    light: BTreeMap<Alike, (Prefix, u64)>,
     crowds: Vec<Crowd>,
 }
 
@@ -1190,18 +1247,31 @@ impl Places {
             same
         });
         // Not by address: the same places under other addresses get the same draws.
-        all.sort_unstable_by_key(|place| {
-            let Labelled {
-                label,
-                slot,
-                prefix,
-                weight,
-                telling,
-                ..
-            } = place;
-            (std::cmp::Reverse(*weight), *slot, *label, prefix.len, *telling)
-        });
-        Places { all, crowds }
+        let rank = |place: &Labelled| {
+            let family = is_ipv6(place.prefix);
+            (
+                std::cmp::Reverse(place.weight),
+                (place.slot, place.label),
+                (family, place.prefix.len),
+                place.telling,
+            )
+        };
+        let mut light: BTreeMap<Alike, (Prefix, u64)> = BTreeMap::new();
+        if all.len() > PLACES_MAX {
+            all.select_nth_unstable_by_key(PLACES_MAX, rank);
+            for place in all.drain(PLACES_MAX..) {
+                let senders = place.telling.checked_ilog2().map_or(0, |log| 1 << log);
+                let prefix = place.prefix;
+                let alike = (place.label, place.slot, is_ipv6(prefix), prefix.len, senders);
+                light.entry(alike).or_insert((prefix, 0)).1 += place.weight;
+            }
+        }
+        all.sort_unstable_by_key(rank);
+        Places {
+            heavy: all,
+            light,
+            crowds,
+        }
     }
 
     /// What of them may be wrong, by what is in them where that is asked.
@@ -1210,44 +1280,43 @@ impl Places {
             heavy: (0..RIGHT.len()).map(|_| Vec::new()).collect(),
             light: (0..RIGHT.len()).map(|_| Vec::new()).collect(),
         };
-        // Places alike have the same odds, and most of the light ones are like others.
-        let mut known: BTreeMap<(u32, u8, u64), (f64, Vec<f32>)> = BTreeMap::new();
-        let mut light: BTreeMap<(usize, i32), Light> = BTreeMap::new();
-        for (at, place) in self.all.iter().enumerate() {
-            let share = place.weight as f64 / total;
-            let alike = (place.slot, place.prefix.len, place.telling);
-            let (odds, to) = known.entry(alike).or_insert_with(|| {
-                let by_space = by.and_then(|(space, turn)| {
-                    let label = place.slot as usize;
-                    space.odds(place.prefix, place.telling as f64, label, &self.crowds, turn)
-                });
-                let (odds, to) = by_space.unwrap_or((1.0, Vec::new()));
-                let mut sum = 0.0;
-                let sums = to.into_iter().map(|weight| {
-                    sum += weight as f32;
-                    sum
-                });
-                (odds, sums.collect())
+        let full = by.map(|(space, turn)| space.full(&self.crowds, turn));
+        let odds = |prefix: Prefix, senders: u64, slot: u32, to: Option<&mut Vec<f64>>| {
+            let full = &full.as_ref()?[usize::from(is_ipv6(prefix))];
+            full.odds(prefix, senders as f64, slot as usize, to)
+        };
+        let mut to = Vec::new();
+        for place in &self.heavy {
+            to.clear();
+            let odds = odds(place.prefix, place.telling, place.slot, Some(&mut to));
+            let mut sum = 0.0;
+            labels.heavy[place.label].push(Heavy {
+                slot: place.slot,
+                share: place.weight as f64 / total,
+                odds: odds.unwrap_or(1.0),
+                to: to
+                    .iter()
+                    .map(|weight| {
+                        sum += *weight as f32;
+                        sum
+                    })
+                    .collect(),
             });
-            if at < PLACES_MAX {
-                labels.heavy[place.label].push(Heavy {
-                    slot: place.slot,
-                    share,
-                    odds: *odds,
-                    to: to.clone(),
-                });
-            } else {
-                // Of the light ones only the means matter, so those of nearly the same odds are one.
-                let class = (2.0 * odds.log2()).round() as i32;
-                let light = light.entry((place.label, class)).or_insert_with(|| Light {
-                    odds: 0.0,
-                    all: 0.0,
-                    shares: vec![0.0; slots],
-                });
-                light.odds += *odds * share;
-                light.all += share;
-                light.shares[place.slot as usize] += share;
-            }
+        }
+        // Of the light ones only the means matter, so those of nearly the same odds are one.
+        let mut light: BTreeMap<(usize, i32), Light> = BTreeMap::new();
+        for (&(label, slot, _, _, senders), &(prefix, weight)) in &self.light {
+            let odds = odds(prefix, senders, slot, None).unwrap_or(1.0);
+            let share = weight as f64 / total;
+            let class = (2.0 * odds.log2()).round() as i32;
+            let light = light.entry((label, class)).or_insert_with(|| Light {
+                odds: 0.0,
+                all: 0.0,
+                shares: vec![0.0; slots],
+            });
+            light.odds += odds * share;
+            light.all += share;
+            light.shares[slot as usize] += share;
         }
         for ((label, _), mut of) in light {
             of.odds /= of.all.max(f64::MIN_POSITIVE);
@@ -1637,11 +1706,15 @@ mod tests {
             for turn in TURNS {
                 // All of a country's senders in one place: as if it were another's.
                 let lonely = [crowd("US", 20.0), crowd("BR", 3_000.0)];
-                let (odds, to) = space.odds(prefix, 20.0, 0, &lonely, turn).unwrap();
+                let mut to = Vec::new();
+                let full = &space.full(&lonely, turn)[usize::from(is_ipv6(prefix))];
+                let odds = full.odds(prefix, 20.0, 0, Some(&mut to)).unwrap();
+                let alone = full.odds(prefix, 20.0, 0, None).unwrap();
+                assert!((odds - alone).abs() < 1e-6, "with and without where to");
                 assert!(odds > 20.0, "{prefix} {turn:?}: {odds}");
                 assert!(to[0] == 0.0 && to[1] > 0.0);
                 // One of many places of the country that has most of them.
-                let (odds, _) = space.odds(prefix, 20.0, 1, &lonely, turn).unwrap();
+                let odds = full.odds(prefix, 20.0, 1, None).unwrap();
                 assert!((1.0..3.0).contains(&odds), "{prefix} {turn:?}: {odds}");
             }
         }
@@ -1649,7 +1722,7 @@ mod tests {
         let nobody = [crowd("US", 0.0), crowd("BR", 0.0)];
         let prefix: Prefix = "8.8.8.0/24".parse().unwrap();
         for turn in TURNS {
-            let (odds, _) = space.odds(prefix, 0.0, 0, &nobody, turn).unwrap();
+            let odds = space.full(&nobody, turn)[0].odds(prefix, 0.0, 0, None).unwrap();
             assert!((1.0..2.0).contains(&odds), "{turn:?}: {odds}");
         }
     }
