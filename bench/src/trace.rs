@@ -84,7 +84,7 @@ pub(crate) fn run(sources: usize) -> anyhow::Result<()> {
             "all senders are counted"
         );
         let began = Instant::now();
-        let placed = ::trace::share::place(&attack.parts[0].senders, &atlas, ::trace::Seen::ALL);
+        let placed = ::trace::share::place(&attack.parts[0].senders, None, &atlas, ::trace::Seen::ALL);
         let shares = began.elapsed();
         ensure!(!placed.countries.is_empty(), "they are placed");
         println!(

@@ -1004,8 +1004,8 @@ tests on sources are those of blocks. settings.json lists the values that change
         Some((Anonymize::Hash, _)) => text.push_str(
             "Addresses are pseudonyms under a key that is not here. Addresses that shared a prefix still share one; special-purpose space stays
 special; atlas.bin gives the pseudonyms the places of the real addresses. Network, country and size of a block can give a block away;
-hosts inside it they cannot. settings.json lists the values that changed. The intervals of places come out narrower than those of the
-inputs, since the address space of which nothing is here is unknown; the estimates are the same.\n",
+hosts inside it they cannot. settings.json lists the values that changed. Estimates and intervals of countries, networks and kinds
+are those of the inputs.\n",
         ),
     }
     if wanted.anonymize.is_some() {

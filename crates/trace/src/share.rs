@@ -900,9 +900,25 @@ fn bounds(ranks: &mut [u32]) -> (u32, u32) {
     (at(0.025), at(0.975))
 }
 
-/// The interval of drawn values around an estimate.
+/// The interval of drawn values around an estimate. Where all senders lie in one place, its label is right in nearly all draws and wrong
+/// in the others: then 95 % are at one value, which is an interval of that probability, and the two ends of equal tails say nothing.
 fn interval(values: &mut [f64], estimate: f64) -> Interval {
     values.sort_unstable_by(f64::total_cmp);
+    let is_estimate = |value: &f64| (value - estimate).abs() < 1e-9;
+    let first = values.partition_point(|value| *value < estimate - 1e-9);
+    if values[first..]
+        .iter()
+        .take_while(|value| is_estimate(value))
+        .count()
+        * 20
+        >= values.len() * 19
+    {
+        return Interval {
+            estimate,
+            low: estimate,
+            high: estimate,
+        };
+    }
     Interval {
         estimate,
         low: quantile(values, 0.025, estimate).min(estimate),
@@ -1614,6 +1630,16 @@ mod tests {
             "{share:?}"
         );
         assert!(ukraine.packets.majority < 0.001 && ukraine.packets.first < 0.001);
+    }
+
+    #[test]
+    fn of_one_place_the_label_is_right_or_wrong_and_nothing_between() {
+        let one = by_country(&cells(&[("US", 900, 1)], Kind::Access, Seen::ALL));
+        let share = one[0].packets.interval;
+        assert_eq!((share.low, share.high), (1.0, 1.0));
+        // A server's label is wrong too often for that.
+        let server = by_country(&cells(&[("US", 900, 1)], Kind::Hosting, Seen::ALL));
+        assert!(server[0].packets.interval.low < 0.5);
     }
 
     #[test]
