@@ -1,5 +1,5 @@
-//! A time-stamp token (RFC 3161): of which digest it is, of when, and whose signature (CMS, RFC 5652) it has. Whether that is an authority to
-//! be believed is for whoever names its CA.
+//! A time-stamp token (RFC 3161): of which digest it is, of when, and whose signature (CMS, RFC 5652) it has. Whether that is an
+//! authority to be believed is for whoever names its CA.
 
 use std::time::Duration;
 
@@ -191,7 +191,9 @@ impl<'a> Parts<'a> {
         };
         if self.signer.tag() != Tag::Sequence {
             return shown.iter_extensions().any(|extension| {
-                matches!(extension.parsed_extension(), x509_parser::extensions::ParsedExtension::SubjectKeyIdentifier(id) if id.0 == self.signer.value())
+                use x509_parser::extensions::ParsedExtension::SubjectKeyIdentifier;
+                let parsed = extension.parsed_extension();
+                matches!(parsed, SubjectKeyIdentifier(id) if id.0 == self.signer.value())
             });
         }
         match inside(self.signer).as_deref() {

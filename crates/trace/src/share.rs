@@ -21,8 +21,8 @@
 //!   What is in a place says how probable that is, by Bayes: a block labelled with a country that otherwise has hardly a bot is more
 //!   probably another's, and which one's is told by space and by how full of bots each is ([`Space`]). How places of a country are filled
 //!   nobody knows, so draws take turns between beliefs (`TURNS`); none of them may make a label surer than its kind is. Only machines
-//!   count here: a forged address lies anywhere and tells nothing of its place. Of IPv6, machines are told apart by their /64, and a place is
-//!   as large as its /48s, or as any other block: few places hold most of such an attack, so each wrong one moves much.
+//!   count here: a forged address lies anywhere and tells nothing of its place. Of IPv6, machines are told apart by their /64, and a
+//!   place is as large as its /48s, or as any other block: few places hold most of such an attack, so each wrong one moves much.
 //! - *The audience* that is counted as attack is taken out with its own uncertainty ([`crate::audience`]).
 //!
 //! Each of [`DRAWS`] draws has its own generator, seeded by its number, so neither order nor threads could change a result. The interval is
