@@ -1004,7 +1004,7 @@ impl Cells {
         let taken_out = interval(&mut taken, packets.taken_estimate).clamped();
         let clients = list.usual.map_or(0.0, |usual| usual.clients);
         // The rank of each in each draw.
-        let mut ranks = vec![vec![0u32; DRAWS]; shown];
+        let mut ranks: Vec<Vec<u32>> = vec![Vec::with_capacity(DRAWS); shown];
         let mut by_share: Vec<(f64, usize)> = Vec::with_capacity(shown);
         for draw in 0..DRAWS {
             by_share.clear();
@@ -1013,7 +1013,7 @@ impl Cells {
             );
             by_share.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
             for (rank, (_, slot)) in (1..).zip(&by_share) {
-                ranks[*slot][draw] = rank;
+                ranks[*slot].push(rank);
             }
         }
         let probability = |n: usize| (n as f64 + 0.5) / (DRAWS as f64 + 1.0);
