@@ -40,11 +40,11 @@ fn a_seed_gives_the_same_bytes_on_any_machine() {
     );
     let (other, _) = generated(scenario("pulse"), 8, &atlas);
     assert_ne!(digest(&bytes), digest(&other));
-    // Written down once: a change of it changes every recorded score.
+    // Written down once for an atlas: a change of it changes every recorded score.
     assert_eq!(digest(&bytes), PULSE_7, "{:#x}", digest(&bytes));
 }
 
-const PULSE_7: u64 = 0xdd7a_4194_e6d0_341b;
+const PULSE_7: u64 = 0x6872_4a68_8ebf_895a;
 
 /// Scenarios in which nobody attacks.
 const HARMLESS: &[&str] = &[
