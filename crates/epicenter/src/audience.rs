@@ -118,39 +118,28 @@ pub(crate) fn readdressed(past: &Past, address: &mut dyn FnMut(Ipv6Addr) -> Ipv6
     }
 }
 
+/// The first bytes of a source, unpacked; none of one that can be read once only. A file that cannot be unpacked is told by whoever reads it.
+fn head(source: &Source) -> Vec<u8> {
+    let mut head = Vec::new();
+    if source.lasts()
+        && let Ok(opened) = source.open()
+        && let Ok(opened) = series::unpacked(opened)
+    {
+        let _ = opened.take(HEAD as u64).read_to_end(&mut head);
+    }
+    head
+}
+
 /// Whether a source is such a file: by its first line, compressed or not.
 pub(crate) fn is_audience(source: &Source) -> bool {
-    if !source.lasts() {
-        return false;
-    }
-    let Some(opened) = source
-        .open()
-        .ok()
-        .and_then(|opened| series::unpacked(opened).ok())
-    else {
-        return false;
-    };
-    let mut head = Vec::new();
-    // A file that cannot be unpacked is told by whoever reads it.
-    let _ = opened.take(HEAD as u64).read_to_end(&mut head);
+    let head = head(source);
     let schema = format!("\"schema\":\"{SCHEMA}\"");
     head.starts_with(b"{") && head.windows(schema.len()).any(|part| part == schema.as_bytes())
 }
 
 /// Whether a source is an access log: text of which half of the first lines or more name a client.
 pub(crate) fn is_log(source: &Source) -> bool {
-    if !source.lasts() {
-        return false;
-    }
-    let Some(opened) = source
-        .open()
-        .ok()
-        .and_then(|opened| series::unpacked(opened).ok())
-    else {
-        return false;
-    };
-    let mut head = Vec::new();
-    let _ = opened.take(HEAD as u64).read_to_end(&mut head);
+    let head = head(source);
     let is_text = matches!(wire::recognise(&head), wire::Kind::Unknown(_)) && !head.contains(&0);
     let mut log = Log::default();
     let (mut named, mut all) = (0, 0);
