@@ -118,7 +118,8 @@ pub(crate) fn readdressed(past: &Past, address: &mut dyn FnMut(Ipv6Addr) -> Ipv6
     }
 }
 
-/// The first bytes of a source, unpacked; none of one that can be read once only. A file that cannot be unpacked is told by whoever reads it.
+/// The first bytes of a source, unpacked; none of one that can be read once only. A file that cannot be unpacked is told by whoever
+/// reads it.
 fn head(source: &Source) -> Vec<u8> {
     let mut head = Vec::new();
     if source.lasts()
